@@ -24,7 +24,7 @@ fuzz_target!(|text: &str| {
     let (facts, now) = (FactValues::new(), jiff::Timestamp::UNIX_EPOCH);
     let ids: Vec<&str> = policy.apparatuses().map(|apparatus| apparatus.id.as_str()).take(4).collect();
     for (source, target) in ids.iter().flat_map(|source| ids.iter().map(move |target| (*source, *target))) {
-        let question = Question { source, target, now, reason: "", ticket: "", facts: &facts };
+        let question = Question { source, target, now, reason: "", ticket: "", facts: &facts, incident: None };
         if let Decision::Permit(permit) = policy.decide(&question) {
             assert!(!permit.rules().is_empty(), "a permit without a rule");
             assert!(!permit.pairs().is_empty(), "a permit without terminals");

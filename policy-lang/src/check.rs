@@ -12,28 +12,32 @@ use crate::ast::Ast;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::estate::Estate;
 use crate::model::Model;
+use crate::rule::RuleRef;
 use crate::source::{Sources, Span, Word};
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// Checks a whole policy. The model is meaningful only if no error was reported.
 pub(crate) fn check(ast: &Ast, sources: &Sources<'_>, diagnostics: &mut Vec<Diagnostic>) -> Model {
-    let mut checker = Checker { sources, diagnostics, unread: &ast.unread, suggestions: 100 };
+    let mut checker = Checker { sources, diagnostics, unread: &ast.unread, suggestions: 100, files: HashMap::new() };
     let (estate, estate_at) = checker.estate(ast);
     let mut model = Model {
         estate,
-        estate_at,
+        estate_at: checker.place(estate_at),
         apparatuses: vec![],
         gateway_of: vec![],
         by_id: HashMap::new(),
         groups: vec![],
         group_by_name: HashMap::new(),
         facts: checker.facts(ast),
+        labels: BTreeSet::new(),
         targets: vec![],
         literal_hosts: BTreeSet::new(),
     };
     let lans = checker.apparatuses(ast, &mut model);
     checker.groups(ast, &mut model);
-    let mut conditions = checker.lets(ast, &model.facts);
+    model.labels = condition::labels(ast);
+    let mut conditions = checker.lets(ast, &model);
     checker.targets(ast, &mut model, &lans, &mut conditions);
     model
 }
@@ -46,9 +50,18 @@ struct Checker<'c, 'a> {
     /// How many more "did you mean" may be looked for: each looks at every name, and a
     /// file that is wrong throughout has thousands.
     suggestions: usize,
+    /// The path of each file, shared by all places in it.
+    files: HashMap<u32, Arc<str>>,
 }
 
 impl Checker<'_, '_> {
+    /// The place at which something begins.
+    fn place(&mut self, at: Span) -> RuleRef {
+        let (file, line, column, _) = self.sources.place(at);
+        let file = Arc::clone(self.files.entry(at.file).or_insert_with(|| Arc::from(file)));
+        RuleRef { file, line, column }
+    }
+
     fn report(
         &mut self,
         code: Code,

@@ -13,6 +13,7 @@ use crate::lower::{Action, Origin};
 use crate::model::ApparatusIx;
 use crate::pair::Pair;
 use crate::policy::{CompiledTarget, Policy};
+use crate::respond::Incident;
 use crate::rule::RuleRef;
 use cedar_policy::{Authorizer, Decision as CedarDecision, PolicySet};
 pub use denial::{Denial, DenialReason};
@@ -35,6 +36,8 @@ pub struct Question<'a> {
     pub ticket: &'a str,
     /// What others have said.
     pub facts: &'a FactValues,
+    /// The incident for which it asks, if there is one.
+    pub incident: Option<&'a Incident>,
 }
 
 /// Yes with its terms, or no with its reason.
@@ -208,7 +211,7 @@ impl Policy {
             let target = &self.model.apparatuses[target_ix];
             let reason = facts.reason().unwrap_or_default();
             let ticket = facts.ticket().unwrap_or_default();
-            let decision = self.decide(&Question { source, target: &target.id, now, reason, ticket, facts });
+            let decision = self.decide(&Question { source, target: &target.id, now, reason, ticket, facts, incident: None });
             let priority = match &decision {
                 Decision::Permit(permit) => permit.priority,
                 Decision::Denial(_) => self.named_priority(*source_ix, target_ix),

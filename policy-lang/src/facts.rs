@@ -71,6 +71,7 @@ pub struct Fact {
 pub(crate) const SYSTEM: &[&str] = &[
     "now",
     "hour",
+    "minute",
     "weekday",
     "reason",
     "ticket",

@@ -19,6 +19,7 @@
 //!     reason: "",
 //!     ticket: "",
 //!     facts: &FactValues::new(),
+//!     incident: None,
 //! };
 //! match policy.decide(&question) {
 //!     Decision::Permit(permit) => assert_eq!(permit.rules()[0].to_string(), "plant.gate:4:28"),
@@ -42,6 +43,7 @@ mod model;
 mod pair;
 mod parse;
 mod policy;
+mod respond;
 mod rule;
 mod source;
 mod values;
@@ -55,5 +57,6 @@ pub use facts::{Fact, FactError, FactType, FactValue, FactValues, Party};
 pub use fingerprint::Fingerprint;
 pub use pair::{HostSpec, Pair, Ports, Service, Side};
 pub use policy::{Compilation, LiteralHost, Policy, compile};
+pub use respond::{Alert, Cause, Incident, Probe, Watch};
 pub use rule::RuleRef;
 pub use source::SourceFile;

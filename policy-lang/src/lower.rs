@@ -8,12 +8,11 @@ use crate::ast::Effect;
 use crate::model::{ApparatusIx, Condition, Model, Rule, Source, Target};
 use crate::pair::Lans;
 use crate::rule::RuleRef;
-use crate::source::{Sources, Span};
+use crate::source::Span;
 use cedar_policy::{
     Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicyId, PolicySet, Schema, ValidationMode, Validator,
 };
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::time::Duration;
 use text::{any_of, quoted};
 
@@ -83,36 +82,29 @@ pub(crate) struct Refused {
 }
 
 /// Lowers targets, one after another.
-pub(crate) struct Lowering<'m, 'a> {
+pub(crate) struct Lowering<'m> {
     model: &'m Model,
-    sources: &'m Sources<'a>,
-    files: HashMap<u32, Arc<str>>,
     validator: Validator,
 }
 
-impl<'m, 'a> Lowering<'m, 'a> {
-    pub(crate) fn new(model: &'m Model, sources: &'m Sources<'a>, schema: Schema) -> Self {
-        Self { model, sources, files: HashMap::new(), validator: Validator::new(schema) }
+impl<'m> Lowering<'m> {
+    pub(crate) fn new(model: &'m Model, schema: Schema) -> Self {
+        Self { model, validator: Validator::new(schema) }
     }
 
-    pub(crate) fn place(&mut self, at: Span) -> RuleRef {
-        let (file, line, column, _) = self.sources.place(at);
-        let file = Arc::clone(self.files.entry(at.file).or_insert_with(|| Arc::from(file)));
-        RuleRef { file, line, column }
-    }
-
-    pub(crate) fn target(&mut self, target: &Target) -> Result<Lowered, Refused> {
+    pub(crate) fn target(&self, target: &Target) -> Result<Lowered, Refused> {
         let mut drafts = vec![];
         let resource = format!("resource == {}", self.uid(target.apparatus));
         let lan = self.lan(self.model.gateway_of[target.apparatus]);
         let same_lan = format!("forbid(principal in {lan}, action, {resource});");
-        drafts.push(self.draft(target.at, Origin::SameLan, "same-lan", &Action::ALL, same_lan));
-        let caps = [(target.cap, target.at, "limit"), (self.model.estate.cap, self.model.estate_at, "estate-limit")];
+        drafts.push(draft(&target.place, Origin::SameLan, "same-lan", &Action::ALL, same_lan));
+        let caps =
+            [(target.cap, &target.place, "limit"), (self.model.estate.cap, &self.model.estate_at, "estate-limit")];
         for (cap, at, kind) in caps {
             if let Some(cap) = cap {
                 let actions = "action in [Action::\"keepOpen\", Action::\"reachTerminal\"]";
                 let forbid = format!("forbid(principal, {actions}, {resource})\nunless {{ {} }};", within(cap));
-                drafts.push(self.draft(at, Origin::Cap, kind, &[Action::KeepOpen, Action::ReachTerminal], forbid));
+                drafts.push(draft(at, Origin::Cap, kind, &[Action::KeepOpen, Action::ReachTerminal], forbid));
             }
         }
         for (n, rule) in target.rules.iter().enumerate() {
@@ -122,7 +114,7 @@ impl<'m, 'a> Lowering<'m, 'a> {
                     let (principal, clauses) = self.principal(rule);
                     let conditions = conditions(&rule.conditions);
                     let forbid = format!("forbid({principal}, action, {resource}){clauses}{conditions};");
-                    drafts.push(self.draft(rule.at, Origin::Rule(n), "forbid", &Action::ALL, forbid));
+                    drafts.push(draft(&rule.place, Origin::Rule(n), "forbid", &Action::ALL, forbid));
                 }
             }
         }
@@ -131,7 +123,7 @@ impl<'m, 'a> Lowering<'m, 'a> {
         Ok(lowered)
     }
 
-    fn permit(&mut self, drafts: &mut Vec<Draft>, target: &Target, n: usize, rule: &Rule, resource: &str) {
+    fn permit(&self, drafts: &mut Vec<Draft>, target: &Target, n: usize, rule: &Rule, resource: &str) {
         let (principal, clauses) = self.principal(rule);
         let conditions = conditions(&rule.conditions);
         let priority = rule.priority.map(|p| format!("@priority(\"{p}\")\n")).unwrap_or_default();
@@ -139,9 +131,9 @@ impl<'m, 'a> Lowering<'m, 'a> {
         let head =
             |action: Action| format!("permit({principal}, action == Action::\"{}\", {resource})", action.as_str());
         let open = format!("{priority}{}{clauses}{conditions};", head(Action::OpenSession));
-        drafts.push(self.draft(rule.at, Origin::Rule(n), "openSession", &[Action::OpenSession], open));
+        drafts.push(draft(&rule.place, Origin::Rule(n), "openSession", &[Action::OpenSession], open));
         let keep = format!("{}{clauses}{conditions}{limit};", head(Action::KeepOpen));
-        drafts.push(self.draft(rule.at, Origin::Rule(n), "keepOpen", &[Action::KeepOpen], keep));
+        drafts.push(draft(&rule.place, Origin::Rule(n), "keepOpen", &[Action::KeepOpen], keep));
         for (gateway, flows) in &rule.flows {
             let lans = Lans { source: self.model.lans(*gateway), target: self.model.lans(target.apparatus) };
             let flows = any_of(flows.iter().map(|flow| format!("({})", flow.cedar(lans))).collect());
@@ -149,7 +141,7 @@ impl<'m, 'a> Lowering<'m, 'a> {
             let head = head(Action::ReachTerminal);
             let reach = format!("{head}{clauses}{here}{conditions}{limit}\nwhen {{ {flows} }};");
             let kind = format!("reachTerminal@{}", self.model.apparatuses[*gateway].id);
-            drafts.push(self.draft(rule.at, Origin::Rule(n), &kind, &[Action::ReachTerminal], reach));
+            drafts.push(draft(&rule.place, Origin::Rule(n), &kind, &[Action::ReachTerminal], reach));
         }
     }
 
@@ -178,11 +170,6 @@ impl<'m, 'a> Lowering<'m, 'a> {
         format!("{}::{}", entity_type(apparatus.is_gateway()), quoted(&apparatus.id))
     }
 
-    fn draft(&mut self, at: Span, origin: Origin, kind: &str, actions: &'static [Action], cedar: String) -> Draft {
-        let rule = self.place(at);
-        Draft { id: PolicyId::new(format!("{rule}#{kind}")), origin, rule, actions, cedar }
-    }
-
     fn validate(&self, lowered: &Lowered, target: &Target) -> Result<(), Refused> {
         for action in Action::ALL {
             let result = self.validator.validate(lowered.policies(action), ValidationMode::Strict);
@@ -201,6 +188,11 @@ struct Draft {
     rule: RuleRef,
     actions: &'static [Action],
     cedar: String,
+}
+
+fn draft(place: &RuleRef, origin: Origin, kind: &str, actions: &'static [Action], cedar: String) -> Draft {
+    let rule = place.clone();
+    Draft { id: PolicyId::new(format!("{rule}#{kind}")), origin, rule, actions, cedar }
 }
 
 /// How many policies are parsed at once: each call of Cedar's parser costs as much as some

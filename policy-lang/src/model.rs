@@ -5,6 +5,8 @@ use crate::ast::Effect;
 use crate::estate::{Apparatus, ApparatusKind, Estate};
 use crate::facts::Fact;
 use crate::pair::Flow;
+use crate::respond::Response;
+use crate::rule::RuleRef;
 use crate::source::Span;
 use ipnet::IpNet;
 use std::collections::{BTreeSet, HashMap};
@@ -19,7 +21,7 @@ pub(crate) type GroupIx = usize;
 #[derive(Debug)]
 pub(crate) struct Model {
     pub(crate) estate: Estate,
-    pub(crate) estate_at: Span,
+    pub(crate) estate_at: RuleRef,
     pub(crate) apparatuses: Vec<Apparatus>,
     /// The gateway of each apparatus: itself, if it is one.
     pub(crate) gateway_of: Vec<ApparatusIx>,
@@ -27,6 +29,8 @@ pub(crate) struct Model {
     pub(crate) groups: Vec<Group>,
     pub(crate) group_by_name: HashMap<String, GroupIx>,
     pub(crate) facts: Vec<Fact>,
+    /// The labels of alerts that some condition asks for.
+    pub(crate) labels: BTreeSet<String>,
     pub(crate) targets: Vec<Target>,
     /// Single addresses that `terminals` name, with the gateway whose LAN holds them.
     pub(crate) literal_hosts: BTreeSet<(IpAddr, ApparatusIx)>,
@@ -44,13 +48,17 @@ pub(crate) struct Group {
 pub(crate) struct Target {
     pub(crate) apparatus: ApparatusIx,
     pub(crate) at: Span,
+    pub(crate) place: RuleRef,
     pub(crate) cap: Option<Duration>,
     pub(crate) rules: Vec<Rule>,
+    /// Watches, and what else starts an incident, in the order of the files.
+    pub(crate) responses: Vec<Response>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Rule {
     pub(crate) at: Span,
+    pub(crate) place: RuleRef,
     pub(crate) effect: Effect,
     pub(crate) sources: Vec<Source>,
     pub(crate) priority: Option<u32>,

@@ -69,7 +69,7 @@ pub fn compile(files: &[SourceFile]) -> Compilation {
     let model = check::check(&ast, &sources, &mut diagnostics);
     let mut policy = None;
     if !diagnostics.iter().any(Diagnostic::is_error) {
-        match build(model, &sources, Fingerprint::of(&sources)) {
+        match build(model, Fingerprint::of(&sources)) {
             Ok(built) => policy = Some(built),
             Err((at, message)) => {
                 let error = sources.error(Code::ConditionType, at, message, "Cedar refuses what this became");
@@ -82,9 +82,9 @@ pub fn compile(files: &[SourceFile]) -> Compilation {
     Compilation { policy, diagnostics }
 }
 
-fn build(model: Model, sources: &Sources<'_>, fingerprint: Fingerprint) -> Result<Policy, (Span, String)> {
-    let estate_at = model.estate_at;
-    let schema = schema::schema(&model.facts).map_err(|e| (estate_at, e))?;
+fn build(model: Model, fingerprint: Fingerprint) -> Result<Policy, (Span, String)> {
+    let estate_at = Span::new(0, 0, 0);
+    let schema = schema::schema(&model.facts, &model.labels).map_err(|e| (estate_at, e))?;
     let entities = lower::entities(&model).map_err(|e| (estate_at, e))?;
     let mut targets = HashMap::new();
     let mut named_by: HashMap<Source, Vec<ApparatusIx>> = HashMap::new();
@@ -94,10 +94,10 @@ fn build(model: Model, sources: &Sources<'_>, fingerprint: Fingerprint) -> Resul
             groups_of.entry(*member).or_default().insert(n);
         }
     }
-    let mut lowering = Lowering::new(&model, sources, schema.clone());
+    let lowering = Lowering::new(&model, schema.clone());
     for (ix, target) in model.targets.iter().enumerate() {
         let lowered = lowering.target(target).map_err(|refused| (refused.at, refused.message))?;
-        let rules = target.rules.iter().map(|rule| lowering.place(rule.at)).collect();
+        let rules = target.rules.iter().map(|rule| rule.place.clone()).collect();
         let timed = target.rules.iter().flat_map(|r| &r.conditions).any(|c| c.timed);
         for rule in target.rules.iter().filter(|r| r.effect == Effect::Permit) {
             for source in &rule.sources {
@@ -165,7 +165,7 @@ impl Policy {
 
     /// The Cedar schema that every request and policy is checked against, as text.
     pub fn cedar_schema(&self) -> String {
-        schema::text(&self.model.facts)
+        schema::text(&self.model.facts, &self.model.labels)
     }
 
     /// All Cedar policies of a target as text, each with its id; `None` for an unknown target.

@@ -18,7 +18,7 @@ pub(crate) fn question<'a>(
     facts: &'a FactValues,
 ) -> Question<'a> {
     let now = timestamp(at);
-    Question { source, target, now, reason, ticket: "", facts }
+    Question { source, target, now, reason, ticket: "", facts, incident: None }
 }
 
 /// The wall clock's time as the policy takes it.

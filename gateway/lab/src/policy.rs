@@ -77,7 +77,7 @@ impl Rules for Loaded {
 }
 
 fn question<'a>(source: &'a str, target: &'a str, facts: &'a FactValues) -> Question<'a> {
-    Question { source, target, now: jiff::Timestamp::now(), reason: "", ticket: "", facts }
+    Question { source, target, now: jiff::Timestamp::now(), reason: "", ticket: "", facts, incident: None }
 }
 
 /// The estate of a policy. The clock is asked only for which ports the rules

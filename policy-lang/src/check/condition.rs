@@ -6,13 +6,12 @@ mod tokens;
 use super::{Checker, nearest};
 use crate::ast::{Ast, ConditionDecl};
 use crate::diagnostic::Code;
-use crate::facts::Fact;
 use crate::lower::schema;
-use crate::model::Condition;
+use crate::model::{Condition, Model};
 use crate::source::{Span, Word};
 use cedar_policy::{Expression, Policy, PolicyId, PolicySet, ValidationMode, ValidationWarning, Validator};
 use miette::Diagnostic as _;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use tokens::Expanded;
 
 /// How long a condition may be in bytes, after every `let` is written out.
@@ -34,9 +33,10 @@ pub(super) struct Conditions {
 }
 
 impl Checker<'_, '_> {
-    pub(super) fn lets(&mut self, ast: &Ast, facts: &[Fact]) -> Conditions {
+    pub(super) fn lets(&mut self, ast: &Ast, model: &Model) -> Conditions {
+        let facts = &model.facts;
         let mut conditions = Conditions {
-            validator: schema::schema(facts).ok().map(Validator::new),
+            validator: schema::schema(facts, &model.labels).ok().map(Validator::new),
             lets: HashMap::new(),
             facts: facts.iter().map(|f| f.name.clone()).collect(),
             good: HashSet::new(),
@@ -187,7 +187,8 @@ impl Checker<'_, '_> {
 
     /// Advice on `context.x` where `x` is not known here.
     fn context_help(&mut self, text: &str, conditions: &Conditions) -> Option<String> {
-        const COMMON: [&str; 6] = ["now", "hour", "weekday", "reason", "ticket", "elapsed"];
+        const COMMON: [&str; 9] =
+            ["now", "hour", "minute", "weekday", "reason", "ticket", "elapsed", "incident", "alert"];
         let name = text.strip_prefix("context.")?;
         let end = name.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(name.len());
         let name = &name[..end];
@@ -200,6 +201,13 @@ impl Checker<'_, '_> {
         let known = COMMON.into_iter().chain(conditions.facts.iter().map(String::as_str));
         self.suggest(name, known).or_else(|| Some(format!("declare it: `fact {name}: Bool = false set by target`")))
     }
+}
+
+/// The labels of alerts that the conditions of a policy ask for: the schema has these and no others.
+pub(super) fn labels(ast: &Ast) -> BTreeSet<String> {
+    let rules = ast.targets.iter().flat_map(|target| &target.rules).flat_map(|rule| &rule.conditions);
+    let texts = ast.lets.iter().map(|decl| &decl.cedar.node).chain(rules.map(|condition| &condition.cedar.node));
+    texts.flat_map(|text| tokens::labels(text)).collect()
 }
 
 /// The first place that an error of Cedar's points at, as offset and length.

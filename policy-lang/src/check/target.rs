@@ -24,7 +24,8 @@ impl Checker<'_, '_> {
             let cap = self.limit(&decl.limits);
             let Some(apparatus) = apparatus else { continue };
             let rules = self.rules(decl, apparatus, model, lans, conditions);
-            let target = Target { apparatus, at: decl.span, cap, rules };
+            let place = self.place(decl.span);
+            let target = Target { apparatus, at: decl.span, place, cap, rules, responses: vec![] };
             // A warning would only repeat what an error in the same target has said.
             let clean = self.diagnostics.len() == before && !decl.rules.iter().any(|rule| rule.damaged);
             if clean {
@@ -95,7 +96,8 @@ impl Checker<'_, '_> {
             let lines = if decl.terminals.is_empty() { shared } else { &own };
             flows = self.flows(decl, target, lines, &gateways, model);
         }
-        Rule { at: decl.span, effect: decl.effect, sources, priority, limit, conditions: checked, flows }
+        let place = self.place(decl.span);
+        Rule { at: decl.span, place, effect: decl.effect, sources, priority, limit, conditions: checked, flows }
     }
 
     /// The sources of a rule that are known and can have a session to the target.

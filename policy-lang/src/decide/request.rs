@@ -7,6 +7,7 @@ use crate::lower::text::{ip, net};
 use crate::lower::{Action, entity, entity_type};
 use crate::pair::Side;
 use crate::policy::Policy;
+use crate::respond::Alert;
 use cedar_policy::{Context, Request, RestrictedExpression};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -86,6 +87,7 @@ impl Policy {
         let mut pairs: Vec<(String, RestrictedExpression)> = vec![
             ("now".into(), RestrictedExpression::new_datetime(utc.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())),
             ("hour".into(), RestrictedExpression::new_long(zoned.hour().into())),
+            ("minute".into(), RestrictedExpression::new_long(zoned.minute().into())),
             ("weekday".into(), RestrictedExpression::new_long(zoned.weekday().to_monday_one_offset().into())),
             ("reason".into(), text(known.question.reason)),
             ("ticket".into(), text(known.question.ticket)),
@@ -94,6 +96,13 @@ impl Policy {
         for fact in &self.model.facts {
             let value = known.question.facts.get(&fact.name).unwrap_or(&fact.default);
             pairs.push((fact.name.clone(), cedar(value)));
+        }
+        if let Some(incident) = known.question.incident {
+            let fields = [("terminal", text(&incident.terminal)), ("cause", text(incident.cause.as_str()))];
+            pairs.push(("incident".into(), record(fields.map(|(name, value)| (name.to_owned(), value)))?));
+            if let Some(alert) = &incident.alert {
+                pairs.push(("alert".into(), self.alert(alert)?));
+            }
         }
         if let Some(packet) = packet {
             pairs.push(("protocol".into(), text(packet.protocol.as_str())));
@@ -116,6 +125,23 @@ impl Policy {
         Request::new(uid(known.source)?, action, uid(known.target)?, context, Some(&self.schema))
             .map_err(|e| e.to_string())
     }
+}
+
+impl Policy {
+    /// An alert with exactly the labels that the policy asks for.
+    fn alert(&self, alert: &Alert) -> Result<RestrictedExpression, String> {
+        let text = |s: &str| RestrictedExpression::new_string(s.to_owned());
+        let label = |name: &String| (name.clone(), text(alert.labels.get(name).map_or("", String::as_str)));
+        record([
+            ("source".to_owned(), text(&alert.source)),
+            ("name".to_owned(), text(&alert.name)),
+            ("labels".to_owned(), record(self.model.labels.iter().map(label))?),
+        ])
+    }
+}
+
+fn record(fields: impl IntoIterator<Item = (String, RestrictedExpression)>) -> Result<RestrictedExpression, String> {
+    RestrictedExpression::new_record(fields).map_err(|e| e.to_string())
 }
 
 fn cedar(value: &FactValue) -> RestrictedExpression {

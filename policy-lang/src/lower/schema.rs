@@ -4,11 +4,13 @@
 use crate::facts::{Fact, FactType};
 use crate::lower::text::quoted;
 use cedar_policy::Schema;
+use std::collections::BTreeSet;
 
 /// The schema in Cedar's own text.
-pub(crate) fn text(facts: &[Fact]) -> String {
-    let mut common =
-        "now: datetime, hour: Long, weekday: Long, reason: String, ticket: String, elapsed: duration".to_owned();
+pub(crate) fn text(facts: &[Fact], labels: &BTreeSet<String>) -> String {
+    let mut common = "now: datetime, hour: Long, minute: Long, weekday: Long, reason: String, ticket: String, \
+                      elapsed: duration"
+        .to_owned();
     for fact in facts {
         let ty = match fact.ty {
             FactType::Bool => "Bool",
@@ -21,18 +23,24 @@ pub(crate) fn text(facts: &[Fact]) -> String {
     }
     let packet = "protocol: String, port: Long, opener: String, from?: ipaddr, to?: ipaddr, \
                   fromNames: Set<String>, toNames: Set<String>";
+    let labels: Vec<String> = labels.iter().map(|label| format!("{}: String", quoted(label))).collect();
+    let alert = format!("{{ source: String, name: String, labels: {{ {} }} }}", labels.join(", "));
+    let incident = "incident?: { terminal: String, cause: String }";
     let applies = "principal: [Gateway, Client], resource: [Gateway, Client]";
     format!(
         "entity Group;\n\
          entity Lan;\n\
          entity Gateway in [Lan, Group];\n\
          entity Client in [Lan, Group];\n\
-         action openSession, keepOpen appliesTo {{ {applies}, context: {{ {common} }} }};\n\
-         action reachTerminal appliesTo {{ {applies}, context: {{ {common}, {packet} }} }};\n"
+         entity AlertSource;\n\
+         action openSession, keepOpen appliesTo {{ {applies}, context: {{ {common}, {incident}, alert?: {alert} }} }};\n\
+         action reachTerminal appliesTo {{ {applies}, context: {{ {common}, {incident}, alert?: {alert}, {packet} }} }};\n\
+         action answerAlert appliesTo {{ principal: [AlertSource], resource: [Gateway, Client], \
+         context: {{ {common}, alert: {alert} }} }};\n"
     )
 }
 
 /// The schema itself; the error is Cedar's.
-pub(crate) fn schema(facts: &[Fact]) -> Result<Schema, String> {
-    Schema::from_cedarschema_str(&text(facts)).map(|(schema, _)| schema).map_err(|e| e.to_string())
+pub(crate) fn schema(facts: &[Fact], labels: &BTreeSet<String>) -> Result<Schema, String> {
+    Schema::from_cedarschema_str(&text(facts, labels)).map(|(schema, _)| schema).map_err(|e| e.to_string())
 }

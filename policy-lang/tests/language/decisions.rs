@@ -12,7 +12,7 @@ fn policy(path: &str) -> Policy {
 
 fn question<'a>(source: &'a str, target: &'a str, at: &str, facts: &'a FactValues) -> Question<'a> {
     let now = at.parse::<jiff::Zoned>().expect("a time").timestamp();
-    Question { source, target, now, reason: "", ticket: "", facts }
+    Question { source, target, now, reason: "", ticket: "", facts, incident: None }
 }
 
 /// `3600s p1 by language.gate:23:3`, or the denial's sentence.

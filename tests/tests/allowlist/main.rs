@@ -202,7 +202,7 @@ fn cedar(policy: &Policy, plan: &SessionPlan, reason: &str, packet: &Packet, now
     let facts = FactValues::new();
     let now = now.parse().expect("a time");
     let (source, target) = (plan.source.as_str(), plan.target.as_str());
-    let question = Question { source, target, now, reason, ticket: "", facts: &facts };
+    let question = Question { source, target, now, reason, ticket: "", facts: &facts, incident: None };
     let names = |side: Side, address: IpAddr| -> Vec<&str> {
         let side = if side == Side::Source { End::Source } else { End::Target };
         let there = packet.names.iter().filter(|name| name.side == side && name.addresses.contains(&address));

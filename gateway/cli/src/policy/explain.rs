@@ -82,6 +82,7 @@ pub(super) fn run(args: &Explain) -> anyhow::Result<ExitCode> {
         reason: facts.reason().unwrap_or_default(),
         ticket: facts.ticket().unwrap_or_default(),
         facts: &facts,
+        incident: None,
     };
     let decision = policy.decide(&question);
     let reach = match &args.packet {

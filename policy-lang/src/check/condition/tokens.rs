@@ -149,10 +149,25 @@ pub(super) fn too_deep(text: &str, limit: usize) -> Option<usize> {
     None
 }
 
+/// The labels that a text asks for: whatever follows `labels.`, or stands as a plain string in `labels["…"]`.
+pub(super) fn labels(text: &str) -> Vec<String> {
+    let tokens: Vec<_> = tokens(text).filter(|(kind, ..)| *kind != Kind::Comment).collect();
+    let after = tokens.windows(3).filter(|three| &text[three[0].1..three[0].2] == "labels");
+    let named = after.filter_map(|three| {
+        let (kind, start, end) = three[2];
+        match (three[1].0, kind) {
+            (Kind::Sign(b'.'), Kind::Name) => Some(text[start..end].to_owned()),
+            (Kind::Sign(b'['), Kind::String) => Some(text[start..end].trim_matches('"').to_owned()),
+            _ => None,
+        }
+    });
+    named.collect()
+}
+
 /// Whether a condition's answer may change with time alone. Rather once too often: a
 /// string may spell an attribute's name in escapes.
 pub(super) fn asks_time(text: &str) -> bool {
-    const TIMED: [&str; 4] = ["now", "hour", "weekday", "elapsed"];
+    const TIMED: [&str; 5] = ["now", "hour", "minute", "weekday", "elapsed"];
     tokens(text).any(|(kind, start, end)| match kind {
         Kind::Name => TIMED.contains(&&text[start..end]),
         Kind::String => {
