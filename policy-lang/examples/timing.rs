@@ -45,8 +45,15 @@ fn report(name: &str, text: &str) {
     let Some(policy) = compilation.policy else { return };
     let facts = FactValues::new();
     let Ok(now) = "2026-01-05T12:00:00Z".parse() else { return };
-    let question =
-        Question { source: "c3@help.abc.net", target: "t0@abc.net", now, reason: "", ticket: "", facts: &facts, incident: None };
+    let question = Question {
+        source: "c3@help.abc.net",
+        target: "t0@abc.net",
+        now,
+        reason: "",
+        ticket: "",
+        facts: &facts,
+        incident: None,
+    };
     let start = Instant::now();
     let permit = policy.decide(&question);
     println!("  decided in {:?}: {} rule(s)", start.elapsed(), permit.permit().map_or(0, |p| p.rules().len()));

@@ -211,7 +211,8 @@ impl Policy {
             let target = &self.model.apparatuses[target_ix];
             let reason = facts.reason().unwrap_or_default();
             let ticket = facts.ticket().unwrap_or_default();
-            let decision = self.decide(&Question { source, target: &target.id, now, reason, ticket, facts, incident: None });
+            let decision =
+                self.decide(&Question { source, target: &target.id, now, reason, ticket, facts, incident: None });
             let priority = match &decision {
                 Decision::Permit(permit) => permit.priority,
                 Decision::Denial(_) => self.named_priority(*source_ix, target_ix),

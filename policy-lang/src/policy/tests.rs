@@ -75,7 +75,8 @@ fn a_permit_holds_the_pairs_of_its_rules() {
     let facts = FactValues::new();
     let now = "2026-01-05T03:00:00Z".parse().expect("a time");
     let target = "rs-1@abc.net";
-    let question = Question { source: "rs-2@abc.net", target, now, reason: "", ticket: "", facts: &facts, incident: None };
+    let question =
+        Question { source: "rs-2@abc.net", target, now, reason: "", ticket: "", facts: &facts, incident: None };
     let Decision::Permit(permit) = policy.decide(&question) else { panic!("permitted") };
     let pairs: Vec<_> = permit.pairs().iter().map(|p| (p.rule.to_string(), p.opener, &p.from, &p.service)).collect();
     let any = |column, opener| (format!("b.gate:1:{column}"), opener, &HostSpec::Any, &Service::All);

@@ -123,8 +123,15 @@ fn packet() -> impl Strategy<Value = Packet> {
 fn agree(policy: &Policy, packet: &Packet) {
     let facts = FactValues::new();
     let now = "2026-01-05T03:00:00Z".parse().expect("a time");
-    let question =
-        Question { source: packet.source, target: "rs-1@abc.net", now, reason: "", ticket: "", facts: &facts, incident: None };
+    let question = Question {
+        source: packet.source,
+        target: "rs-1@abc.net",
+        now,
+        reason: "",
+        ticket: "",
+        facts: &facts,
+        incident: None,
+    };
     let decision = policy.decide(&question);
     let permit = decision.permit().expect("every source here is permitted");
     let by_pairs = permit.pairs().iter().any(|pair| passes(policy, pair, packet));

@@ -152,7 +152,8 @@ pub(super) fn too_deep(text: &str, limit: usize) -> Option<usize> {
 /// The labels that a text asks for: whatever follows `labels.`, or stands as a plain string in `labels["…"]`.
 pub(super) fn labels(text: &str) -> Vec<String> {
     let tokens: Vec<_> = tokens(text).filter(|(kind, ..)| *kind != Kind::Comment).collect();
-    let after = tokens.windows(3).filter(|three| &text[three[0].1..three[0].2] == "labels");
+    let is_labels = |(kind, start, end): (Kind, usize, usize)| kind == Kind::Name && &text[start..end] == "labels";
+    let after = tokens.windows(3).filter(|three| is_labels(three[0]));
     let named = after.filter_map(|three| {
         let (kind, start, end) = three[2];
         match (three[1].0, kind) {
