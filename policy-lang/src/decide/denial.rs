@@ -89,11 +89,10 @@ impl Policy {
         if let Some(rules) = rules(|origin| *origin == Origin::Cap) {
             return Denial::new(known.question, DenialReason::LimitReached, rules);
         }
-        let target = self.target(known.compiled);
-        let naming = target.rules.iter().zip(&known.compiled.rules).filter(|(rule, _)| {
-            rule.effect == Effect::Permit && rule.sources.iter().any(|source| self.means(*source, known.source))
-        });
-        let naming: Vec<RuleRef> = naming.map(|(_, place)| place.clone()).collect();
+        let rules = &self.target(known.compiled).rules;
+        let naming = self.rules_naming(known.source, known.compiled).into_iter().map(|n| &rules[n]);
+        let naming: Vec<RuleRef> =
+            naming.filter(|rule| rule.effect == Effect::Permit).map(|rule| rule.place.clone()).collect();
         if naming.is_empty() {
             return Denial::new(known.question, DenialReason::NoPermit, vec![]);
         }
