@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod colour;
 mod gateway;
 mod lab;
 mod manager;
@@ -17,6 +18,9 @@ mod policy;
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
+    /// When to use colours.
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    color: colour::Colour,
 }
 
 #[derive(Subcommand)]
@@ -46,6 +50,7 @@ enum Verb {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    cli.color.choose();
     let result = match cli.verb {
         Verb::Policy(verb) => policy::run(verb),
         Verb::Manager(verb) => manager::run(verb),

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use manager::ReadError;
 use policy_lang::{Compilation, Diagnostic, SourceFile, compile};
 
+use crate::colour::{GREEN, println};
 use crate::output::{Format, json};
 
 mod explain;
@@ -55,7 +56,7 @@ fn check(args: &Check) -> anyhow::Result<ExitCode> {
                 let gateways = policy.apparatuses().filter(|apparatus| apparatus.is_gateway()).count();
                 let estate = policy.estate();
                 println!(
-                    "{} is fine: estate {}, {gateways} gateways, revision {}",
+                    "{GREEN}{} is fine{GREEN:#}: estate {}, {gateways} gateways, revision {}",
                     args.directory.display(),
                     estate.name,
                     policy.fingerprint().short()

@@ -6,6 +6,8 @@ use std::path::Path;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
 use policy_lang::{Diagnostic, Severity, SourceFile};
 
+use crate::colour::{self, HEADING, eprintln};
+
 /// Draws every diagnostic, then how many there are.
 pub(super) fn all(directory: &Path, sources: &[SourceFile], diagnostics: &[Diagnostic]) {
     for diagnostic in diagnostics {
@@ -21,15 +23,12 @@ pub(super) fn all(directory: &Path, sources: &[SourceFile], diagnostics: &[Diagn
     let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
     let warnings = diagnostics.len() - errors;
     if !diagnostics.is_empty() {
-        eprintln!("{errors} errors, {warnings} warnings");
+        eprintln!("{HEADING}{errors} errors, {warnings} warnings{HEADING:#}");
     }
 }
 
-/// Colours only on a terminal, and not where `NO_COLOR` is set.
 fn handler() -> GraphicalReportHandler {
-    use std::io::IsTerminal;
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+    let theme = if colour::on_stderr() { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     GraphicalReportHandler::new_themed(theme).with_width(120)
 }
 
