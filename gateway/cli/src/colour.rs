@@ -2,7 +2,7 @@
 //! What is printed with this module's `println!` and `eprintln!` loses its styles elsewhere:
 //! `println!("{GREEN}+{GREEN:#} {name}")`.
 
-pub(crate) use anstream::{eprintln, println};
+pub(crate) use anstream::{eprintln, print, println};
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};

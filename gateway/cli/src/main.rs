@@ -11,6 +11,7 @@ mod manager;
 mod output;
 mod people;
 mod policy;
+mod report;
 
 /// A declarative, policy-driven gateway for remote maintenance.
 #[derive(Parser)]
