@@ -4,6 +4,10 @@
 use crate::diagnostic::Severity;
 use std::fmt;
 
+mod explain;
+
+pub use explain::{Explanation, UnknownCode};
+
 macro_rules! codes {
     ($($name:ident $text:literal $severity:ident $meaning:literal;)*) => {
         /// What is wrong, in one stable word; see [`Code::meaning`].

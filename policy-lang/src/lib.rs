@@ -48,6 +48,7 @@ mod rule;
 mod source;
 mod values;
 
+pub use codes::{Explanation, UnknownCode};
 pub use decide::{
     Action, Decision, Denial, DenialReason, PacketEnd, PacketQuestion, Permit, Protocol, Question, Reach, Selectable,
 };

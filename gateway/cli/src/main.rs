@@ -4,12 +4,14 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod colour;
 mod gateway;
 mod lab;
 mod manager;
 mod output;
 mod people;
 mod policy;
+mod report;
 
 /// A declarative, policy-driven gateway for remote maintenance.
 #[derive(Parser)]
@@ -17,6 +19,9 @@ mod policy;
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
+    /// When to use colours.
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    color: colour::Colour,
 }
 
 #[derive(Subcommand)]
@@ -46,6 +51,7 @@ enum Verb {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    cli.color.choose();
     let result = match cli.verb {
         Verb::Policy(verb) => policy::run(verb),
         Verb::Manager(verb) => manager::run(verb),

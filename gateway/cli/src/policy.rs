@@ -3,13 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
+use anyhow::Context;
+use clap::{Args, Subcommand, ValueEnum};
 use manager::ReadError;
 use policy_lang::{Compilation, Diagnostic, SourceFile, compile};
 
-use crate::output::{Format, json};
+use crate::colour::{GREEN, print, println};
+use crate::output::json;
+use crate::report::{github, sarif};
 
+mod codes;
 mod explain;
+mod findings;
 mod render;
 
 /// Exit code where the policy has errors.
@@ -29,10 +34,28 @@ pub(crate) enum Verb {
 #[derive(Args)]
 pub(crate) struct Check {
     /// The directory of the policy.
-    directory: PathBuf,
+    #[arg(required_unless_present = "explain")]
+    directory: Option<PathBuf>,
     /// How the result is printed.
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    format: CheckFormat,
+    /// Say what a code such as `P014` means, with an example and its mend; `all` lists the codes.
+    #[arg(long, value_name = "CODE", conflicts_with = "directory")]
+    explain: Option<String>,
+}
+
+/// The form of a check's result.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+enum CheckFormat {
+    /// For people: errors and warnings drawn at their place, on standard error.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+    /// SARIF 2.1.0, for code scanning and editors.
+    Sarif,
+    /// Annotations of a pull request, as commands of a GitHub workflow.
+    Github,
 }
 
 pub(crate) fn run(verb: Verb) -> anyhow::Result<ExitCode> {
@@ -43,20 +66,26 @@ pub(crate) fn run(verb: Verb) -> anyhow::Result<ExitCode> {
 }
 
 fn check(args: &Check) -> anyhow::Result<ExitCode> {
-    let (sources, compilation) = match read(&args.directory)? {
+    if let Some(word) = &args.explain {
+        return codes::explain(word, args.format);
+    }
+    let directory = args.directory.as_deref().context("which directory?")?;
+    let (sources, compilation) = match read(directory)? {
         Read::Compiled(sources, compilation) => (sources, compilation),
         Read::NotText(diagnostics) => (Vec::new(), Compilation { policy: None, diagnostics }),
     };
     match args.format {
-        Format::Json => json(&compilation.diagnostics)?,
-        Format::Text => {
-            render::all(&args.directory, &sources, &compilation.diagnostics);
+        CheckFormat::Json => json(&compilation.diagnostics)?,
+        CheckFormat::Sarif => json(&sarif::log(&findings::of(directory, &compilation.diagnostics)?))?,
+        CheckFormat::Github => print!("{}", github::commands(&findings::of(directory, &compilation.diagnostics)?)),
+        CheckFormat::Text => {
+            render::all(directory, &sources, &compilation.diagnostics);
             if let Some(policy) = &compilation.policy {
                 let gateways = policy.apparatuses().filter(|apparatus| apparatus.is_gateway()).count();
                 let estate = policy.estate();
                 println!(
-                    "{} is fine: estate {}, {gateways} gateways, revision {}",
-                    args.directory.display(),
+                    "{GREEN}{} is fine{GREEN:#}: estate {}, {gateways} gateways, revision {}",
+                    directory.display(),
                     estate.name,
                     policy.fingerprint().short()
                 );

@@ -3,5 +3,6 @@
 mod common;
 mod decisions;
 mod docs;
+mod explain;
 mod fixtures;
 mod laws;
