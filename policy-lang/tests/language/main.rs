@@ -4,4 +4,5 @@ mod common;
 mod decisions;
 mod docs;
 mod fixtures;
+mod format;
 mod laws;
