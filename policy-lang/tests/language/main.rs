@@ -5,4 +5,5 @@ mod decisions;
 mod docs;
 mod explain;
 mod fixtures;
+mod format;
 mod laws;
