@@ -53,25 +53,29 @@ pub(crate) enum Origin {
 }
 
 /// Some of a target's policies, enough for some question.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Slice {
     pub(crate) policies: PolicySet,
     /// Where each policy comes from.
     pub(crate) origins: HashMap<PolicyId, (Origin, RuleRef)>,
-    /// What its policies ask for that changes with time alone.
+    /// What its conditions ask for that changes while a session stands.
     pub(crate) asks: Asks,
+    /// Whether any of its policies has a limit.
+    limited: bool,
 }
 
 impl Slice {
-    fn new() -> Self {
-        Self { policies: PolicySet::new(), origins: HashMap::new(), asks: Asks::default() }
+    /// What a request has to hold of the time for these policies.
+    pub(crate) fn wants(&self) -> Asks {
+        Asks { elapsed: self.asks.elapsed || self.limited, ..self.asks }
     }
 
     fn add(&mut self, draft: Draft<'_>) -> Result<(), String> {
-        let (origin, place, asks) = (draft.origin, draft.place.clone(), draft.asks);
+        self.asks = self.asks | draft.asks;
+        self.limited |= draft.limited;
+        let (origin, place) = (draft.origin, draft.place.clone());
         let policy = draft.policy()?;
         self.origins.insert(policy.id().clone(), (origin, place));
-        self.asks = self.asks | asks;
         self.policies.add(policy).map_err(|e| e.to_string())
     }
 }
@@ -98,12 +102,13 @@ pub(crate) struct Draft<'m> {
     texts: Vec<&'m Condition>,
     priority: Option<u32>,
     asks: Asks,
+    limited: bool,
 }
 
 impl<'m> Lowering<'m> {
     /// All policies of the target.
     pub(crate) fn whole(self) -> Result<PolicySet, String> {
-        let mut slice = Slice::new();
+        let mut slice = Slice::default();
         slice.add(self.same_lan())?;
         for cap in self.caps() {
             slice.add(cap)?;
@@ -124,7 +129,7 @@ impl<'m> Lowering<'m> {
     /// Whatever is left out has a head that is false for this source, whatever else is asked:
     /// it can neither match nor err.
     pub(crate) fn slice(self, source: ApparatusIx, rules: &[usize], action: Action) -> Result<Slice, String> {
-        let mut slice = Slice::new();
+        let mut slice = Slice::default();
         if self.model.gateway_of[source] == self.model.gateway_of[self.target.apparatus] {
             slice.add(self.same_lan())?;
         }
@@ -141,7 +146,7 @@ impl<'m> Lowering<'m> {
 
     /// The policies of one rule alone.
     pub(crate) fn alone(self, rule: usize, action: Action) -> Result<Slice, String> {
-        let mut slice = Slice::new();
+        let mut slice = Slice::default();
         self.rule(rule, action).into_iter().try_for_each(|draft| slice.add(draft))?;
         Ok(slice)
     }
@@ -159,6 +164,7 @@ impl<'m> Lowering<'m> {
             texts: vec![],
             priority: None,
             asks: Asks::default(),
+            limited: false,
         }
     }
 
@@ -177,7 +183,7 @@ impl<'m> Lowering<'m> {
             let actions = [Action::KeepOpen, Action::ReachTerminal].map(|action| self.words.action(action));
             draft.action = pst::ActionConstraint::In(actions.into());
             draft.clauses.push(pst::Clause::Unless(expr::within(cap?)));
-            draft.asks.elapsed = true;
+            draft.limited = true;
             Some(draft)
         })
     }
@@ -195,7 +201,7 @@ impl<'m> Lowering<'m> {
         let within = |draft: &mut Draft<'_>| {
             if let Some(limit) = rule.limit {
                 draft.clauses.push(pst::Clause::When(expr::within(limit)));
-                draft.asks.elapsed = true;
+                draft.limited = true;
             }
         };
         if rule.effect == Effect::Forbid {

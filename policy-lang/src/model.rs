@@ -92,7 +92,8 @@ pub(crate) struct Condition {
 impl Condition {
     /// Whether its answer may change with time alone.
     pub(crate) fn timed(&self) -> bool {
-        self.asks != Asks::default()
+        let Asks { now, elapsed, minute, hour, action: _ } = self.asks;
+        now || elapsed || minute || hour
     }
 }
 
@@ -111,7 +112,7 @@ impl Hash for Condition {
     }
 }
 
-/// What of its context a condition asks for that changes with time alone.
+/// What a condition asks for that changes while a session stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Asks {
     pub(crate) now: bool,
@@ -119,6 +120,8 @@ pub(crate) struct Asks {
     pub(crate) minute: bool,
     /// The hour or the weekday.
     pub(crate) hour: bool,
+    /// Whether it is about opening, or staying open.
+    pub(crate) action: bool,
 }
 
 impl BitOr for Asks {
@@ -130,6 +133,7 @@ impl BitOr for Asks {
             elapsed: self.elapsed || other.elapsed,
             minute: self.minute || other.minute,
             hour: self.hour || other.hour,
+            action: self.action || other.action,
         }
     }
 }
