@@ -74,7 +74,8 @@ impl Slice {
         self.asks = self.asks | draft.asks;
         self.limited |= draft.limited;
         let (origin, place) = (draft.origin, draft.place.clone());
-        let policy = draft.policy()?;
+        // Annotations are for readers; Cedar would read their names anew with each policy.
+        let policy = draft.policy(false)?;
         self.origins.insert(policy.id().clone(), (origin, place));
         self.policies.add(policy).map_err(|e| e.to_string())
     }
@@ -106,22 +107,18 @@ pub(crate) struct Draft<'m> {
 }
 
 impl<'m> Lowering<'m> {
-    /// All policies of the target.
+    /// All policies of the target, with their annotations.
     pub(crate) fn whole(self) -> Result<PolicySet, String> {
-        let mut slice = Slice::default();
-        slice.add(self.same_lan())?;
-        for cap in self.caps() {
-            slice.add(cap)?;
+        let mut drafts = vec![self.same_lan()];
+        drafts.extend(self.caps());
+        for (n, rule) in self.target.rules.iter().enumerate() {
+            // A forbid is one policy for all actions.
+            let actions = if rule.effect == Effect::Permit { &Action::ALL[..] } else { &Action::ALL[..1] };
+            drafts.extend(actions.iter().flat_map(|action| self.rule(n, *action)));
         }
-        for n in 0..self.target.rules.len() {
-            for action in Action::ALL {
-                // A forbid is one policy for all actions.
-                if action == Action::OpenSession || self.target.rules[n].effect == Effect::Permit {
-                    self.rule(n, action).into_iter().try_for_each(|draft| slice.add(draft))?;
-                }
-            }
-        }
-        Ok(slice.policies)
+        let mut whole = PolicySet::new();
+        drafts.into_iter().try_for_each(|draft| whole.add(draft.policy(true)?).map_err(|e| e.to_string()))?;
+        Ok(whole)
     }
 
     /// The policies that can match a source in an action, `rules` being the rules that mean it.
@@ -280,10 +277,10 @@ impl<'m> Draft<'m> {
         }
     }
 
-    fn policy(self) -> Result<cedar_policy::Policy, String> {
+    fn policy(self, annotated: bool) -> Result<cedar_policy::Policy, String> {
         let id = format!("{}#{}", self.place, self.kind);
         let resource = pst::ResourceConstraint::Eq(pst::EntityOrSlot::Entity(self.resource));
-        let annotations = self.priority.map(|p| ("priority".to_owned(), p.to_string().into()));
+        let annotations = self.priority.filter(|_| annotated).map(|p| ("priority".to_owned(), p.to_string().into()));
         let template = pst::Template::new(id.as_str(), self.effect, self.principal, self.action, resource)
             .with_annotations(BTreeMap::from_iter(annotations))
             .try_with_clauses(self.clauses)
