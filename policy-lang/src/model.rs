@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
-use std::ops::BitOr;
+use std::ops::{BitOr, Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +22,19 @@ pub(crate) type ApparatusIx = usize;
 /// The place of a group in [`Model::groups`].
 pub(crate) type GroupIx = usize;
 
+/// All of it: what is declared outside of targets, shared between policies that differ in targets
+/// only, and the targets.
 #[derive(Debug)]
 pub(crate) struct Model {
+    pub(crate) base: Arc<Base>,
+    pub(crate) targets: Vec<Arc<Target>>,
+    /// Single addresses that `terminals` name, with the gateway whose LAN holds them.
+    pub(crate) literal_hosts: BTreeSet<(IpAddr, ApparatusIx)>,
+}
+
+/// What is declared outside of targets.
+#[derive(Debug, Clone)]
+pub(crate) struct Base {
     pub(crate) estate: Estate,
     pub(crate) estate_at: RuleRef,
     pub(crate) apparatuses: Vec<Apparatus>,
@@ -35,12 +46,31 @@ pub(crate) struct Model {
     pub(crate) facts: Vec<Fact>,
     /// The labels of alerts that some condition asks for.
     pub(crate) labels: BTreeSet<String>,
-    pub(crate) targets: Vec<Target>,
-    /// Single addresses that `terminals` name, with the gateway whose LAN holds them.
-    pub(crate) literal_hosts: BTreeSet<(IpAddr, ApparatusIx)>,
 }
 
-#[derive(Debug)]
+impl Model {
+    /// A model without targets yet.
+    pub(crate) fn on(base: Arc<Base>) -> Self {
+        Self { base, targets: vec![], literal_hosts: BTreeSet::new() }
+    }
+}
+
+impl Deref for Model {
+    type Target = Base;
+
+    fn deref(&self) -> &Base {
+        &self.base
+    }
+}
+
+/// Copies what is shared before it is written to.
+impl DerefMut for Model {
+    fn deref_mut(&mut self) -> &mut Base {
+        Arc::make_mut(&mut self.base)
+    }
+}
+
+#[derive(Debug, Clone)]
 pub(crate) struct Group {
     pub(crate) name: String,
     pub(crate) members: Vec<ApparatusIx>,

@@ -1,7 +1,7 @@
 use super::*;
+use crate::compile::compile;
 use crate::decide::Question;
 use crate::facts::FactValues;
-use crate::policy::compile;
 use crate::source::SourceFile;
 use proptest::prelude::*;
 
