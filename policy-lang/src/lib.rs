@@ -33,6 +33,7 @@
 mod ast;
 mod check;
 mod codes;
+mod compile;
 mod decide;
 mod diagnostic;
 mod estate;
@@ -50,6 +51,7 @@ mod source;
 mod values;
 
 pub use codes::{Explanation, UnknownCode};
+pub use compile::{Compilation, Compiler, compile};
 pub use decide::{
     Action, Decision, Denial, DenialReason, PacketEnd, PacketQuestion, Permit, Protocol, Question, Reach, Selectable,
 };
@@ -59,7 +61,7 @@ pub use facts::{Fact, FactError, FactType, FactValue, FactValues, Party};
 pub use fingerprint::Fingerprint;
 pub use format::{FormatError, format};
 pub use pair::{HostSpec, Pair, Ports, Service, Side};
-pub use policy::{Compilation, LiteralHost, Policy, compile};
+pub use policy::{LiteralHost, Policy};
 pub use respond::{Alert, Cause, Incident, Probe, Watch};
 pub use rule::RuleRef;
 pub use source::SourceFile;
