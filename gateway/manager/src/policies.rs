@@ -2,7 +2,7 @@
 //! that they `use`. Names that begin with a dot are skipped, links are followed, so that
 //! Kubernetes' `..data` and Git both fit.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use policy_lang::{Diagnostic, SourceFile};
 
+mod used;
 mod watch;
 
 pub(crate) use watch::{Current, Watch};
@@ -84,28 +85,16 @@ pub fn read(directory: &Path) -> Result<Vec<SourceFile>, ReadError> {
         return Err(ReadError::Empty(directory.to_owned()));
     }
     reading.found.sort_by(|a, b| a.0.cmp(&b.0));
+    reading.follow()?;
+    reading.found.sort_by(|a, b| a.0.cmp(&b.0));
 
     let mut sources = Vec::with_capacity(reading.found.len());
     let mut no_text = Vec::new();
-    let mut known: HashSet<String> = reading.found.iter().map(|(path, _)| path.clone()).collect();
-    let mut found = std::mem::take(&mut reading.found);
-    // What is used may use more: round after round, until a round finds nothing new.
-    while !found.is_empty() {
-        let mut more = Vec::new();
-        for (path, bytes) in found {
-            match SourceFile::from_bytes(path, bytes) {
-                Ok(source) => {
-                    let uses = policy_lang::uses(&source).into_iter().filter(|used| known.insert(used.path.clone()));
-                    more.extend(uses.map(|used| (format!("{}:{}:{}", source.path, used.line, used.column), used.path)));
-                    sources.push(source);
-                }
-                Err(diagnostic) => no_text.push(*diagnostic),
-            }
+    for (path, bytes) in reading.found {
+        match SourceFile::from_bytes(path, bytes) {
+            Ok(source) => sources.push(source),
+            Err(diagnostic) => no_text.push(*diagnostic),
         }
-        for (by, path) in more {
-            reading.used(by, path)?;
-        }
-        found = std::mem::take(&mut reading.found);
     }
     if no_text.is_empty() { Ok(sources) } else { Err(ReadError::NoText(no_text)) }
 }
@@ -156,32 +145,6 @@ impl Reading<'_> {
         }
         self.inside.remove(&itself);
         Ok(())
-    }
-
-    /// A file outside of the directory, or under a name in it that is skipped. One that is not
-    /// there is left to the compiler, which shows the place.
-    fn used(&mut self, by: String, shown: String) -> Result<(), ReadError> {
-        let path = self.root.join(&shown);
-        let refused = |why: String| ReadError::Used { by: by.clone(), path: shown.clone(), why };
-        let metadata = match fs::metadata(&path) {
-            Ok(metadata) => metadata,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(refused(error.to_string())),
-        };
-        if !metadata.is_file() {
-            return Err(refused("it is no file".to_owned()));
-        }
-        if let Some(as_well) = self.files.get(&(metadata.dev(), metadata.ino())) {
-            return Err(refused(format!("it is a part of the policy as `{as_well}`")));
-        }
-        self.entries += 1;
-        if self.entries > MAX_ENTRIES {
-            return Err(ReadError::TooLarge(self.root.to_owned()));
-        }
-        self.file(&path, shown.clone()).map_err(|error| match error {
-            ReadError::Unreadable { why, .. } => refused(why.to_string()),
-            other => other,
-        })
     }
 
     fn file(&mut self, path: &Path, shown: String) -> Result<(), ReadError> {

@@ -236,6 +236,11 @@ impl Checker<'_, '_> {
 }
 
 impl Condition {
+    /// The condition that a `during` becomes; its text is the compiler's own.
+    pub(super) fn of_window(cedar: String) -> Self {
+        Self { unless: false, cedar, timed: true, window: true }
+    }
+
     /// Whether it asks for the incident or its alert, so that it is made for a dispatch.
     pub(super) fn asks_incident(&self) -> bool {
         tokens::asks_incident(&self.cedar)

@@ -60,7 +60,7 @@ impl Checker<'_, '_> {
             let message = "a rule says `during` once";
             self.report(Code::Duplicate, other.span, message, "the second one", Some(help));
         }
-        self.spans(first, windows).map(|cedar| Condition { unless: false, cedar, timed: true, window: true })
+        self.spans(first, windows).map(Condition::of_window)
     }
 
     fn spans(&mut self, decl: &DuringDecl, windows: &Windows) -> Option<String> {

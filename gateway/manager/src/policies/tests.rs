@@ -85,7 +85,7 @@ fn what_is_used_is_read_as_well() {
         "../common/people.gate:1:26: `../plant/a.gate` cannot be used: it is a part of the policy as `a.gate`"
     );
     fs::write(all.path().join("common/people.gate"), "use \"more/rest.gate\"").expect("written");
-    let expected = ["a.gate", "b.gate", "../common/people.gate", "../common/more/rest.gate"];
+    let expected = ["../common/more/rest.gate", "../common/people.gate", "a.gate", "b.gate"];
     assert_eq!(paths(&all.path().join("plant")), expected);
 
     fs::create_dir(all.path().join("common/nowhere.gate")).expect("directory");

@@ -1,5 +1,6 @@
 use super::*;
 use crate::policy::compile;
+use crate::respond::Probe;
 use crate::source::SourceFile;
 
 const NOON: &str = "2026-01-05T12:00:00Z";
@@ -175,6 +176,57 @@ fn each_cause_has_its_answers() {
     );
     let cedar = policy.cedar_of("rs-1@abc.net").expect("a target");
     assert!(cedar.contains("// a.gate:17:10#answerAlert\npermit("), "{cedar}");
+}
+
+#[test]
+fn probes_and_their_defaults() {
+    let http = |tls, port, path: &str, status, body: Option<&str>, certificate: Option<u64>| Probe::Http {
+        tls,
+        port,
+        path: path.to_owned(),
+        status,
+        body: body.map(str::to_owned),
+        certificate: certificate.map(Duration::from_secs),
+    };
+    // As it is written -> the probe; every, timeout, failing, recovering.
+    for (written, probe, rhythm) in [
+        ("tcp 443", Probe::Tcp { port: 443 }, (30_000, 2_000, 3, 2)),
+        ("icmp recovering 5 failing 1 timeout 9s every 10s", Probe::Icmp, (10_000, 9_000, 1, 5)),
+        ("icmp every 1s", Probe::Icmp, (1_000, 500, 3, 2)),
+        ("http", http(false, 80, "/", (200, 399), None, None), (30_000, 2_000, 3, 2)),
+        ("https", http(true, 443, "/", (200, 399), None, None), (30_000, 2_000, 3, 2)),
+        (
+            "https status 204 \"/up?a=1\" every 1d certificate 14d 8443 body \"a \\\"b\\\"\"",
+            http(true, 8443, "/up?a=1", (204, 204), Some("a \"b\""), Some(14 * 86_400)),
+            (86_400_000, 2_000, 3, 2),
+        ),
+        ("dns \"Www.Example.\"", Probe::Dns { name: "www.example".to_owned() }, (30_000, 2_000, 3, 2)),
+        ("dns www.example", Probe::Dns { name: "www.example".to_owned() }, (30_000, 2_000, 3, 2)),
+    ] {
+        let policy = policy(&format!("permit rs-2@abc.net watch server {{ dispatch by priority probe {written} }}"));
+        let Watched { watch, .. } = policy.watches().next().expect("a watch");
+        let millis = |duration: Duration| duration.as_millis();
+        let found = (millis(watch.every), millis(watch.timeout), watch.failing, watch.recovering);
+        assert_eq!((&watch.probe, found), (&probe, rhythm), "{written}");
+    }
+}
+
+#[test]
+fn what_is_watched_stands_on_the_targets_lan() {
+    for (target, written, host) in [
+        ("rs-1@abc.net", "server", "172.16.0.12"),
+        ("rs-1@abc.net", "historian", "historian (historian.kyoto.example)"),
+        ("rs-1@abc.net", "172.16.0.99", "172.16.0.99"),
+        ("rs-1@abc.net", "cl-11@rs-1.abc.net", "172.16.0.11"),
+        ("cl-11@rs-1.abc.net", "cl-11@rs-1.abc.net", "172.16.0.11"),
+        ("cl-11@rs-1.abc.net", "server", "172.16.0.12"),
+    ] {
+        let rules = format!("}} target {target} {{ permit rs-2@abc.net {{ terminals any }} watch {written}");
+        let policy = policy(&format!("permit rs-2@abc.net {rules} {{ probe icmp dispatch by priority }}"));
+        let watched = policy.watches().next().expect("a watch");
+        let found = (watched.target, watched.gateway, watched.watch.terminal.as_str(), watched.watch.host.to_string());
+        assert_eq!(found, (target, "rs-1@abc.net", written, host.to_owned()));
+    }
 }
 
 #[test]
