@@ -67,7 +67,7 @@ pub fn format(file: &SourceFile) -> Result<String, FormatError> {
 /// What the parser could not read. Whatever else is wrong with a policy does not matter here.
 fn unreadable(file: &SourceFile) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
-    parse(&Sources::new(std::slice::from_ref(file)), &mut diagnostics);
+    parse(&Sources::new(std::slice::from_ref(file)), 0, &mut diagnostics);
     diagnostics.retain(|d| matches!(d.code, Code::Syntax | Code::TooDeep | Code::NotSupported));
     diagnostics
 }

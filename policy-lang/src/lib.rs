@@ -48,15 +48,17 @@ mod policy;
 mod respond;
 mod rule;
 mod source;
+mod uses;
 mod values;
 
 pub use codes::{Explanation, UnknownCode};
 pub use compile::{Compilation, Compiler, compile};
 pub use decide::{
-    Action, Decision, Denial, DenialReason, PacketEnd, PacketQuestion, Permit, Protocol, Question, Reach, Selectable,
+    Action, Candidate, Decision, Denial, DenialReason, Dispatching, PacketEnd, PacketQuestion, Permit, Protocol,
+    Question, Reach, Selectable, Watched,
 };
 pub use diagnostic::{Code, Diagnostic, Severity};
-pub use estate::{Apparatus, ApparatusKind, Estate, Terminal, TerminalAddress};
+pub use estate::{Alias, Apparatus, ApparatusKind, Estate, Terminal, TerminalAddress};
 pub use facts::{Fact, FactError, FactType, FactValue, FactValues, Party};
 pub use fingerprint::Fingerprint;
 pub use format::{FormatError, format};
@@ -65,3 +67,4 @@ pub use policy::{LiteralHost, Policy};
 pub use respond::{Alert, Cause, Incident, Probe, Watch};
 pub use rule::RuleRef;
 pub use source::SourceFile;
+pub use uses::{Use, uses};

@@ -1,7 +1,8 @@
-//! Reads the policy directory: every `.gate` file under it, in path order. Names that begin with
-//! a dot are skipped, links are followed, so that Kubernetes' `..data` and Git both fit.
+//! Reads the policy directory: every `.gate` file under it, in path order, and those outside of it
+//! that they `use`. Names that begin with a dot are skipped, links are followed, so that
+//! Kubernetes' `..data` and Git both fit.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use policy_lang::{Diagnostic, SourceFile};
 
+mod used;
 mod watch;
 
 pub(crate) use watch::{Current, Watch};
@@ -41,6 +43,16 @@ pub enum ReadError {
         /// Why.
         why: io::Error,
     },
+    /// A file outside of the directory that one of its files uses.
+    #[error("{by}: `{path}` cannot be used: {why}")]
+    Used {
+        /// The file and place that ask for it.
+        by: String,
+        /// The path as the policy has it, relative to the policy directory.
+        path: String,
+        /// Why.
+        why: String,
+    },
     /// Some files hold no text.
     #[error("{}", list(.0))]
     NoText(Vec<Diagnostic>),
@@ -60,11 +72,20 @@ pub fn read(directory: &Path) -> Result<Vec<SourceFile>, ReadError> {
         }
         Err(why) => return Err(ReadError::Unreadable { path: directory.to_owned(), why }),
     }
-    let mut reading = Reading { root: directory, found: Vec::new(), entries: 0, bytes: 0, inside: BTreeSet::new() };
+    let mut reading = Reading {
+        root: directory,
+        found: Vec::new(),
+        entries: 0,
+        bytes: 0,
+        inside: BTreeSet::new(),
+        files: HashMap::new(),
+    };
     reading.directory(directory, "")?;
     if reading.found.is_empty() {
         return Err(ReadError::Empty(directory.to_owned()));
     }
+    reading.found.sort_by(|a, b| a.0.cmp(&b.0));
+    reading.follow()?;
     reading.found.sort_by(|a, b| a.0.cmp(&b.0));
 
     let mut sources = Vec::with_capacity(reading.found.len());
@@ -85,6 +106,8 @@ struct Reading<'a> {
     bytes: u64,
     /// The directories that are being read, against links that lead back to one of them.
     inside: BTreeSet<(u64, u64)>,
+    /// Under which path each file was read.
+    files: HashMap<(u64, u64), String>,
 }
 
 impl Reading<'_> {
@@ -128,7 +151,10 @@ impl Reading<'_> {
         let unreadable = |why| ReadError::Unreadable { path: path.to_owned(), why };
         let mut bytes = Vec::new();
         let left = MAX_BYTES - self.bytes;
-        File::open(path).map_err(unreadable)?.take(left + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        let mut file = File::open(path).map_err(unreadable)?;
+        let metadata = file.metadata().map_err(unreadable)?;
+        self.files.insert((metadata.dev(), metadata.ino()), shown.clone());
+        (&mut file).take(left + 1).read_to_end(&mut bytes).map_err(unreadable)?;
         if bytes.len() as u64 > left {
             return Err(ReadError::TooLarge(self.root.to_owned()));
         }
