@@ -1,6 +1,7 @@
 //! From what was read to what it means, with every error on the way.
 //! Nothing stops at the first fault: a name that is wrong costs its own message, not those of others.
 
+mod assert;
 mod condition;
 mod cover;
 mod declare;
@@ -33,12 +34,16 @@ pub(crate) fn check(ast: &Ast, sources: &Sources<'_>, diagnostics: &mut Vec<Diag
         labels: BTreeSet::new(),
         targets: vec![],
         literal_hosts: BTreeSet::new(),
+        tests: vec![],
+        nevers: vec![],
     };
     let lans = checker.apparatuses(ast, &mut model);
     checker.groups(ast, &mut model);
     model.labels = condition::labels(ast);
     let mut conditions = checker.lets(ast, &model);
     checker.targets(ast, &mut model, &lans, &mut conditions);
+    model.tests = checker.tests(ast, &model);
+    model.nevers = checker.nevers(ast, &mut conditions);
     model
 }
 

@@ -64,8 +64,18 @@ codes! {
     ConditionType "P028" Error "a condition that does not fit the types of its context";
     BadFact "P029" Error "a fact whose type, default or party is wrong";
     NoLan "P030" Error "a gateway without a LAN";
+    BadMoment "P040" Error "a moment of a test that cannot be read";
+    UnknownFact "P041" Error "a test gives a fact that there is not";
+    WrongFact "P042" Error "a test gives a fact a value of another type";
+    BadCase "P043" Error "a case of a test that contradicts itself";
+    UnknownAction "P044" Error "a never about an action that there is not";
+    TestFails "P045" Error "a test fails";
+    NeverRefuted "P046" Error "a never is refuted";
     Covered "P050" Warning "a permit that adds nothing";
     Unlimited "P051" Warning "a permit whose sessions never end by themselves";
+    EmptyTest "P056" Warning "a test without cases";
+    VacuousNever "P057" Warning "a never that no request could meet, whatever the rules";
+    NeverInPart "P058" Warning "a never that could be checked in part only";
 }
 
 impl fmt::Display for Code {

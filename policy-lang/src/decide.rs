@@ -3,6 +3,7 @@
 
 mod denial;
 mod lease;
+pub(crate) mod packet;
 mod request;
 
 use crate::ast::Effect;
@@ -18,6 +19,7 @@ use crate::rule::RuleRef;
 use cedar_policy::{Authorizer, Decision as CedarDecision, PolicySet};
 pub use denial::{Denial, DenialReason};
 use jiff::Timestamp;
+pub use packet::{Packet, PacketError};
 pub use request::{PacketEnd, PacketQuestion, Protocol};
 use std::time::Duration;
 

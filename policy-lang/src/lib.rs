@@ -30,6 +30,7 @@
 
 #![deny(clippy::disallowed_methods)]
 
+mod assert;
 mod ast;
 mod check;
 mod codes;
@@ -48,8 +49,9 @@ mod rule;
 mod source;
 mod values;
 
+pub use assert::{CaseResult, Coverage, Outcome, RuleKind, TestReport, TestResult, Undecided, load};
 pub use decide::{
-    Decision, Denial, DenialReason, PacketEnd, PacketQuestion, Permit, Protocol, Question, Reach, Selectable,
+    Decision, Denial, DenialReason, Packet, PacketEnd, PacketError, PacketQuestion, Permit, Protocol, Question, Reach, Selectable,
 };
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use estate::{Apparatus, ApparatusKind, Estate, Terminal, TerminalAddress};

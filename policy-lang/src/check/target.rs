@@ -9,7 +9,7 @@ use crate::ast::{Ast, Effect, RuleDecl, SourceDecl, TargetDecl};
 use crate::diagnostic::Code;
 use crate::model::{ApparatusIx, Model, Rule, Source, Target};
 use crate::pair::Flow;
-use crate::source::Span;
+use crate::source::{Span, Word};
 use std::collections::{BTreeSet, HashMap};
 
 impl Checker<'_, '_> {
@@ -148,6 +148,10 @@ impl Checker<'_, '_> {
 
     fn priority(&mut self, decl: &RuleDecl) -> Option<u32> {
         let word = self.once("priority", &decl.priorities)?;
+        self.priority_number(word)
+    }
+
+    pub(super) fn priority_number(&mut self, word: &Word) -> Option<u32> {
         match word.node.parse::<u32>() {
             Ok(priority) if priority <= 1_000_000 && word.node.bytes().all(|b| b.is_ascii_digit()) => Some(priority),
             _ => {
