@@ -59,10 +59,18 @@ pub(crate) enum Asked {
 #[derive(Debug)]
 pub(crate) enum Expected {
     /// What is asked for is compared; what is not, may be anything.
-    Allow { limit: Option<Option<Duration>>, priority: Option<Option<u32>> },
+    Allow {
+        limit: Option<Option<Duration>>,
+        priority: Option<Option<u32>>,
+    },
     Deny,
     /// A packet, and whether it passes.
-    Packet { ends: [String; 2], protocol: Protocol, port: u16, passes: bool },
+    Packet {
+        ends: [String; 2],
+        protocol: Protocol,
+        port: u16,
+        passes: bool,
+    },
 }
 
 /// A `never`: no permitted request may meet its condition.

@@ -15,6 +15,7 @@ use crate::estate::Estate;
 use crate::model::Model;
 use crate::rule::RuleRef;
 use crate::source::{Sources, Span, Word};
+pub(crate) use condition::tokens::parts;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 

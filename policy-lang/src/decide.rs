@@ -1,6 +1,7 @@
 //! From a question to a decision.
 //! Cedar answers; this asks it, takes any error for a denial, and says how long the answer holds.
 
+mod advise;
 mod denial;
 mod lease;
 pub(crate) mod packet;
@@ -16,6 +17,7 @@ use crate::pair::Pair;
 use crate::policy::{CompiledTarget, Policy};
 use crate::respond::Incident;
 use crate::rule::RuleRef;
+pub use advise::{Advice, AskedFact, Forbidding, NearPair, NearPermit, PairMiss, Part};
 use cedar_policy::{Authorizer, Decision as CedarDecision, PolicySet};
 pub use denial::{Denial, DenialReason};
 use jiff::Timestamp;

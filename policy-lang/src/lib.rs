@@ -51,7 +51,8 @@ mod values;
 
 pub use assert::{CaseResult, Coverage, Outcome, RuleKind, TestReport, TestResult, Undecided, load};
 pub use decide::{
-    Decision, Denial, DenialReason, Packet, PacketEnd, PacketError, PacketQuestion, Permit, Protocol, Question, Reach, Selectable,
+    Advice, AskedFact, Decision, Denial, DenialReason, Forbidding, NearPair, NearPermit, Packet, PacketEnd,
+    PacketError, PacketQuestion, PairMiss, Part, Permit, Protocol, Question, Reach, Selectable,
 };
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use estate::{Apparatus, ApparatusKind, Estate, Terminal, TerminalAddress};

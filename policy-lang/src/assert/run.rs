@@ -200,7 +200,8 @@ impl Policy {
         // What the case does not ask for is said only where something else is wrong.
         let right = limit.is_none_or(|limit| limit == permit.limit())
             && priority.is_none_or(|priority| priority == permit.priority());
-        let said = Expected::Allow { limit: limit.map(|_| permit.limit()), priority: priority.map(|_| permit.priority()) };
+        let said =
+            Expected::Allow { limit: limit.map(|_| permit.limit()), priority: priority.map(|_| permit.priority()) };
         Said {
             passed: right,
             actual: said.to_string(),
@@ -287,7 +288,13 @@ pub(crate) fn written(duration: Duration) -> String {
 
 impl Policy {
     /// Whom an incident would reach.
-    fn ask_dispatch(&self, _case: &Case, _target: ApparatusIx, _incident: &Incident, _expected: &[ApparatusIx]) -> Said {
+    fn ask_dispatch(
+        &self,
+        _case: &Case,
+        _target: ApparatusIx,
+        _incident: &Incident,
+        _expected: &[ApparatusIx],
+    ) -> Said {
         Said::fault("dispatch is not wired")
     }
 }

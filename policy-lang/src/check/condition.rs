@@ -2,7 +2,7 @@
 //! Its errors are shown where they stand in the `.gate` file, whatever a `let` has put around them.
 
 mod never;
-mod tokens;
+pub(super) mod tokens;
 
 use super::{Checker, nearest};
 use crate::ast::{Ast, ConditionDecl};
@@ -153,13 +153,7 @@ impl Checker<'_, '_> {
         nearest(text, conditions.lets.keys().map(String::as_str)).map(|name| format!("did you mean `{name}`?"))
     }
 
-    fn well_typed(
-        &mut self,
-        expanded: &Expanded,
-        about: About,
-        unless: Option<bool>,
-        conditions: &Conditions,
-    ) -> bool {
+    fn well_typed(&mut self, expanded: &Expanded, about: About, unless: Option<bool>, conditions: &Conditions) -> bool {
         let Some(validator) = &conditions.validator else {
             return true;
         };
