@@ -46,6 +46,7 @@ mod policy;
 mod respond;
 mod rule;
 mod source;
+mod survey;
 mod values;
 
 pub use decide::{
@@ -60,3 +61,4 @@ pub use policy::{Compilation, LiteralHost, Policy, compile};
 pub use respond::{Alert, Cause, Incident, Probe, Watch};
 pub use rule::RuleRef;
 pub use source::SourceFile;
+pub use survey::{SCENARIOS, Scenario, Survey};
