@@ -233,6 +233,16 @@ impl Policy {
         naming.filter_map(|r| r.priority).min()
     }
 
+    /// The permits that match, by their places among the target's rules, `elapsed` after the
+    /// establishment and whatever limits say; none where the answer is no.
+    pub(crate) fn matching(&self, question: &Question<'_>, elapsed: Duration) -> Vec<usize> {
+        let Ok(known) = self.know(question) else { return vec![] };
+        match self.ask(known, Action::OpenSession, question.now, elapsed, None) {
+            Answer::Yes(rules) => rules,
+            Answer::No(_) | Answer::Failed(..) => vec![],
+        }
+    }
+
     fn judge(&self, question: &Question<'_>, action: Action, elapsed: Duration) -> Decision {
         let known = match self.know(question) {
             Ok(known) => known,

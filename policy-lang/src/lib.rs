@@ -47,6 +47,7 @@ mod policy;
 mod respond;
 mod rule;
 mod source;
+mod survey;
 mod values;
 
 pub use assert::{CaseResult, Coverage, Outcome, RuleKind, TestReport, TestResult, Undecided, load};
@@ -63,3 +64,4 @@ pub use policy::{Compilation, LiteralHost, Policy, compile};
 pub use respond::{Alert, Cause, Incident, Probe, Watch};
 pub use rule::RuleRef;
 pub use source::SourceFile;
+pub use survey::{SCENARIOS, Scenario, Survey};

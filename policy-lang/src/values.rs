@@ -55,6 +55,17 @@ pub(crate) fn moment(word: &str, zone: &TimeZone) -> Result<Timestamp, String> {
     zone.to_timestamp(local).map_err(|error| error.to_string())
 }
 
+/// A duration as the language writes it; with milliseconds where it has any.
+pub(crate) fn said(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let parts = [(seconds / 86_400, "d"), (seconds / 3_600 % 24, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s")];
+    let mut out: String = parts.iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect();
+    if duration.subsec_millis() > 0 {
+        out.push_str(&format!("{}ms", duration.subsec_millis()));
+    }
+    if out.is_empty() { "0s".to_owned() } else { out }
+}
+
 /// A single address.
 pub(crate) fn address(word: &str) -> Result<IpAddr, String> {
     let address: IpAddr = word.parse().map_err(|_| "write it as `192.168.2.20` or `2001:db8::20`".to_owned())?;

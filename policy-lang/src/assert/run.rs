@@ -8,6 +8,7 @@ use crate::policy::Policy;
 use crate::respond::Incident;
 use crate::rule::RuleRef;
 use crate::source::Span;
+use crate::values;
 use serde::Serialize;
 use std::fmt;
 use std::ops::Range;
@@ -261,7 +262,7 @@ impl fmt::Display for Expected {
             Expected::Allow { limit, priority } => {
                 f.write_str("allow")?;
                 match limit {
-                    Some(Some(limit)) => write!(f, " limit {}", written(*limit))?,
+                    Some(Some(limit)) => write!(f, " limit {}", values::said(*limit))?,
                     Some(None) => f.write_str(" limit none")?,
                     None => {}
                 }
@@ -273,17 +274,6 @@ impl fmt::Display for Expected {
             }
         }
     }
-}
-
-/// A duration as the language writes it; what is less than a second is said in milliseconds.
-pub(crate) fn written(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let units = [(seconds / 86_400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s")];
-    let mut text: String = units.iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect();
-    if duration.subsec_millis() > 0 {
-        text.push_str(&format!("{}ms", duration.subsec_millis()));
-    }
-    if text.is_empty() { "0s".to_owned() } else { text }
 }
 
 impl Policy {
