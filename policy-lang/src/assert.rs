@@ -3,6 +3,7 @@
 
 mod coverage;
 mod load;
+mod never;
 mod run;
 
 use crate::decide::Protocol;
@@ -15,6 +16,7 @@ use crate::source::Span;
 pub use coverage::{Coverage, RuleKind, Undecided};
 use jiff::Timestamp;
 pub use load::load;
+pub use never::{Counterexample, Never, NeverOutcome, NeverResult};
 pub use run::{CaseResult, Outcome, TestReport, TestResult};
 use std::time::Duration;
 
@@ -74,7 +76,7 @@ pub(crate) enum Expected {
 }
 
 /// A `never`: no permitted request may meet its condition.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct NeverModel {
     pub(crate) name: String,
     pub(crate) at: Span,

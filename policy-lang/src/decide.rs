@@ -4,6 +4,7 @@
 mod advise;
 mod denial;
 mod lease;
+mod never;
 pub(crate) mod packet;
 mod request;
 
@@ -17,10 +18,12 @@ use crate::pair::Pair;
 use crate::policy::{CompiledTarget, Policy};
 use crate::respond::Incident;
 use crate::rule::RuleRef;
+pub(crate) use advise::condition_set;
 pub use advise::{Advice, AskedFact, Forbidding, NearPair, NearPermit, PairMiss, Part};
 use cedar_policy::{Authorizer, Decision as CedarDecision, PolicySet};
 pub use denial::{Denial, DenialReason};
 use jiff::Timestamp;
+pub(crate) use never::Met;
 pub use packet::{Packet, PacketError};
 pub use request::{PacketEnd, PacketQuestion, Protocol};
 use std::time::Duration;

@@ -50,7 +50,10 @@ mod source;
 mod survey;
 mod values;
 
-pub use assert::{CaseResult, Coverage, Outcome, RuleKind, TestReport, TestResult, Undecided, load};
+pub use assert::{
+    CaseResult, Counterexample, Coverage, Never, NeverOutcome, NeverResult, Outcome, RuleKind, TestReport, TestResult,
+    Undecided, load,
+};
 pub use decide::{
     Advice, AskedFact, Decision, Denial, DenialReason, Forbidding, NearPair, NearPermit, Packet, PacketEnd,
     PacketError, PacketQuestion, PairMiss, Part, Permit, Protocol, Question, Reach, Selectable,

@@ -13,6 +13,7 @@ use crate::policy::Policy;
 use crate::rule::RuleRef;
 use jiff::{SignedDuration, Timestamp};
 pub use packet::{NearPair, PairMiss};
+pub(crate) use part::{condition_set, said};
 use serde::Serialize;
 use std::time::Duration;
 

@@ -7,7 +7,7 @@ use crate::facts::{FactValue, FactValues};
 use crate::lower::Action;
 use crate::model::{Condition, Rule};
 use crate::policy::Policy;
-use cedar_policy::{Authorizer, Decision, PolicyId, PolicySet};
+use cedar_policy::{AuthorizationError, Authorizer, Decision, PolicyId, PolicySet};
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ impl Policy {
 
     /// A part, if its answer is `wanted` or an error.
     fn part(&self, known: Known<'_>, cedar: &str, unless: bool, wanted: bool) -> Option<Part> {
-        let policies = condition(cedar)?;
+        let policies = condition_set(cedar)?;
         let now = known.question.now;
         let (value, error) = match self.holds(known, &policies, now) {
             Ok(value) if value == wanted => (value, None),
@@ -89,7 +89,7 @@ impl Policy {
         let request = self.request(known, Action::OpenSession, now, Duration::ZERO, None)?;
         let response = Authorizer::new().is_authorized(&request, condition, &self.entities);
         match response.diagnostics().errors().next() {
-            Some(error) => Err(error.to_string()),
+            Some(error) => Err(said(error)),
             None => Ok(response.decision() == Decision::Allow),
         }
     }
@@ -100,8 +100,15 @@ fn parts_of(condition: &Condition) -> impl Iterator<Item = (bool, String)> {
     parts::parts(&condition.cedar, unless).into_iter().map(move |part| (unless, part))
 }
 
+/// Cedar's message without the name that we gave the policy.
+pub(crate) fn said(error: &AuthorizationError) -> String {
+    match error {
+        AuthorizationError::PolicyEvaluationError(error) => error.inner().to_string(),
+    }
+}
+
 /// A condition that can be asked by itself.
-pub(crate) fn condition(cedar: &str) -> Option<PolicySet> {
+pub(crate) fn condition_set(cedar: &str) -> Option<PolicySet> {
     let text = format!("permit(principal, action, resource) when {{ {cedar}\n }};");
     let policy = cedar_policy::Policy::parse(Some(PolicyId::new("condition")), text).ok()?;
     PolicySet::from_policies([policy]).ok()

@@ -76,6 +76,12 @@ fn unwrapped(text: &str) -> &str {
     unwrapped(&text[*from..*to])
 }
 
+/// All names that a condition uses, whatever for.
+pub(crate) fn names(text: &str) -> BTreeSet<&str> {
+    let names = tokens(text).filter(|(kind, ..)| *kind == Kind::Name);
+    names.map(|(_, start, end)| &text[start..end]).collect()
+}
+
 /// The names that a condition asks of its context.
 pub(crate) fn asked(text: &str) -> BTreeSet<String> {
     let found: Vec<_> = tokens(text).filter(|(kind, ..)| *kind != Kind::Comment).collect();
