@@ -7,6 +7,7 @@ mod lease;
 mod never;
 pub(crate) mod packet;
 mod request;
+mod respond;
 
 use crate::ast::Effect;
 use crate::estate::Apparatus;
@@ -26,6 +27,7 @@ use jiff::Timestamp;
 pub(crate) use never::Met;
 pub use packet::{Packet, PacketError};
 pub use request::{PacketEnd, PacketQuestion, Protocol};
+pub use respond::{Candidate, Dispatching, Watched};
 use std::time::Duration;
 
 /// What is asked: may this source have a session to this target, now?

@@ -48,6 +48,7 @@ mod respond;
 mod rule;
 mod source;
 mod survey;
+mod uses;
 mod values;
 
 pub use assert::{
@@ -55,11 +56,12 @@ pub use assert::{
     Undecided, load,
 };
 pub use decide::{
-    Advice, AskedFact, Decision, Denial, DenialReason, Forbidding, NearPair, NearPermit, Packet, PacketEnd,
-    PacketError, PacketQuestion, PairMiss, Part, Permit, Protocol, Question, Reach, Selectable,
+    Advice, AskedFact, Candidate, Decision, Denial, DenialReason, Dispatching, Forbidding, NearPair, NearPermit,
+    Packet, PacketEnd, PacketError, PacketQuestion, PairMiss, Part, Permit, Protocol, Question, Reach, Selectable,
+    Watched,
 };
 pub use diagnostic::{Code, Diagnostic, Severity};
-pub use estate::{Apparatus, ApparatusKind, Estate, Terminal, TerminalAddress};
+pub use estate::{Alias, Apparatus, ApparatusKind, Estate, Terminal, TerminalAddress};
 pub use facts::{Fact, FactError, FactType, FactValue, FactValues, Party};
 pub use fingerprint::Fingerprint;
 pub use pair::{HostSpec, Pair, Ports, Service, Side};
@@ -68,3 +70,4 @@ pub use respond::{Alert, Cause, Incident, Probe, Watch};
 pub use rule::RuleRef;
 pub use source::SourceFile;
 pub use survey::{SCENARIOS, Scenario, Survey};
+pub use uses::{Use, uses};

@@ -63,7 +63,7 @@ impl Policy {
         let mut rules: Vec<(RuleKind, &RuleRef)> = vec![];
         rules.extend(self.model.estate.cap.map(|_| (RuleKind::Limit, &self.model.estate_at)));
         for target in &self.model.targets {
-            rules.extend(target.cap.map(|_| (RuleKind::Limit, &target.place)));
+            rules.extend(target.cap.map(|_| (RuleKind::Limit, &target.cap_at)));
             rules.extend(target.rules.iter().map(|rule| match rule.effect {
                 Effect::Permit => (RuleKind::Permit, &rule.place),
                 Effect::Forbid => (RuleKind::Forbid, &rule.place),
@@ -84,7 +84,7 @@ impl Policy {
         let own = target.rules.iter().filter(|rule| rules.contains(&rule.place)).map(|rule| rule.limit);
         // A permit without a limit lets the session run on.
         let own = own.reduce(|a, b| a.zip(b).map(|(a, b)| a.max(b))).flatten();
-        let caps = [(target.cap, &target.place), (self.model.estate.cap, &self.model.estate_at)];
+        let caps = [(target.cap, &target.cap_at), (self.model.estate.cap, &self.model.estate_at)];
         for (cap, place) in caps {
             if cap.is_some() && cap == permit.limit() && own.is_none_or(|own| Some(own) > cap) {
                 rules.push(place.clone());

@@ -277,14 +277,34 @@ impl fmt::Display for Expected {
 }
 
 impl Policy {
-    /// Whom an incident would reach.
-    fn ask_dispatch(
-        &self,
-        _case: &Case,
-        _target: ApparatusIx,
-        _incident: &Incident,
-        _expected: &[ApparatusIx],
-    ) -> Said {
-        Said::fault("dispatch is not wired")
+    /// Whom an incident would reach, one after another.
+    fn ask_dispatch(&self, case: &Case, target: ApparatusIx, incident: &Incident, expected: &[ApparatusIx]) -> Said {
+        let target = &self.model.apparatuses[target].id;
+        let answers = self.dispatch(target, incident, case.now, &case.given);
+        let mut asked: Vec<&str> = vec![];
+        let mut decided_by = vec![];
+        for answer in &answers {
+            decided_by.push(answer.place.clone());
+            for candidate in &answer.candidates {
+                if !asked.contains(&candidate.apparatus.as_str()) {
+                    asked.push(&candidate.apparatus);
+                }
+                decided_by.extend(candidate.permit.rules().iter().cloned());
+            }
+        }
+        decided_by.sort();
+        decided_by.dedup();
+        let why = match (answers.as_slice(), asked.as_slice()) {
+            ([], _) => format!("nothing at `{target}` answers this"),
+            (_, []) => "nobody whom it would ask holds a permit now".to_owned(),
+            _ => String::new(),
+        };
+        Said {
+            passed: asked.iter().copied().eq(expected.iter().map(|ix| self.model.apparatuses[*ix].id.as_str())),
+            actual: dispatched(asked.into_iter()),
+            why,
+            rules: decided_by.clone(),
+            decided_by,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What the grammar reads of `test` and `never`.
 
-use super::LiteralDecl;
+use super::{LiteralDecl, SourceDecl};
 use crate::source::{Span, Word};
 
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct CaseDecl {
 #[derive(Debug)]
 pub(crate) enum AskedDecl {
     Session(SessionDecl),
-    Dispatch { cause: CauseDecl, place: Option<Word>, expected: Vec<Word> },
+    Dispatch { cause: CauseDecl, place: Option<Word>, expected: Vec<SourceDecl> },
 }
 
 #[derive(Debug)]

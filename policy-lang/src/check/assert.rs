@@ -5,10 +5,10 @@ use super::Checker;
 use super::condition::Conditions;
 use super::declare::how_to_write;
 use crate::assert::{Asked, Case, Expected, NeverModel, Test};
-use crate::ast::Ast;
 use crate::ast::assert::{
     AskedDecl, CaseDecl, CauseDecl, GivenDecl, NeverDecl, PacketDecl, SessionDecl, TestDecl, VerdictDecl,
 };
+use crate::ast::{Ast, SourceDecl};
 use crate::decide::{PacketError, Protocol, packet};
 use crate::diagnostic::Code;
 use crate::facts::{FactType, FactValue, FactValues, SYSTEM};
@@ -120,7 +120,7 @@ impl Checker<'_, '_> {
         let word = verdict.word.node.as_str();
         match (word, packets.first()) {
             ("pass" | "drop", Some(packet)) => {
-                let port = self.port(packet)?;
+                let port = self.packet_port(packet)?;
                 let (source, target) = ends?;
                 let ends = [&packet.from, &packet.to];
                 let protocol = match packet.protocol.node.as_str() {
@@ -168,7 +168,7 @@ impl Checker<'_, '_> {
         }
     }
 
-    fn port(&mut self, packet: &PacketDecl) -> Option<u16> {
+    fn packet_port(&mut self, packet: &PacketDecl) -> Option<u16> {
         let Some(word) = &packet.port else { return Some(0) };
         let port = values::ports(&word.node).ok().filter(|range| range.start() == range.end());
         if port.is_none() {
@@ -203,7 +203,7 @@ impl Checker<'_, '_> {
         decl: &CaseDecl,
         cause: &CauseDecl,
         place: &Option<Word>,
-        expected: &[Word],
+        expected: &[SourceDecl],
         model: &Model,
     ) -> Option<Asked> {
         let target = match place {
@@ -212,13 +212,24 @@ impl Checker<'_, '_> {
         };
         let incident = self.incident(cause, model);
         let expected = match expected {
-            [none] if none.node == "none" => vec![],
+            [SourceDecl::Apparatus(none)] if none.node == "none" => vec![],
             several => {
-                let found: Vec<_> = several.iter().map(|word| self.apparatus(model, word)).collect();
+                let found: Vec<_> = several.iter().map(|source| self.candidate(source, model)).collect();
                 found.into_iter().collect::<Option<Vec<_>>>()?
             }
         };
         Some(Asked::Dispatch { target: target?, incident: incident?, expected })
+    }
+
+    fn candidate(&mut self, source: &SourceDecl, model: &Model) -> Option<ApparatusIx> {
+        match source {
+            SourceDecl::Apparatus(word) => self.apparatus(model, word),
+            SourceDecl::Group(word) => {
+                let help = "write the ids of those who can come, in the order in which they are asked";
+                self.bad_case(word.span, "a group is not who is asked in the end", "its members one by one", help);
+                None
+            }
+        }
     }
 
     /// The only target that answers such an incident.
@@ -240,7 +251,15 @@ impl Checker<'_, '_> {
             [one] => Some(*one),
             [] => {
                 let help = match cause {
-                    CauseDecl::Failure(word) => format!("add `watch {} {{ … }}` to its target", word.node),
+                    CauseDecl::Failure(word) => {
+                        let watched = model.targets.iter().flat_map(|target| &target.responses);
+                        let watched = watched.filter_map(|response| match &response.trigger {
+                            Trigger::Watch(watch) => Some(watch.terminal.as_str()),
+                            Trigger::Alert(_) | Trigger::Request => None,
+                        });
+                        let meant = self.suggest(&word.node, watched);
+                        meant.unwrap_or_else(|| format!("add `watch {} {{ … }}` to its target", word.node))
+                    }
                     CauseDecl::Alert { .. } => "add `on alert { … } dispatch …` to a target".to_owned(),
                     CauseDecl::Request => "add `on request dispatch …` to a target".to_owned(),
                 };

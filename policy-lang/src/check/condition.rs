@@ -5,7 +5,7 @@ mod never;
 pub(super) mod tokens;
 
 use super::{Checker, nearest};
-use crate::ast::{Ast, ConditionDecl};
+use crate::ast::{Ast, ConditionDecl, TriggerDecl};
 use crate::diagnostic::Code;
 use crate::lower::schema;
 use crate::model::{Condition, Model};
@@ -27,6 +27,8 @@ enum About {
     Session,
     /// A packet inside a session: `never`.
     Packet,
+    /// An alert from outside: `on alert`.
+    Alert,
 }
 
 impl About {
@@ -35,6 +37,7 @@ impl About {
         match self {
             About::Session => "permit(principal, action == Action::\"openSession\", resource) ",
             About::Packet => "permit(principal, action == Action::\"reachTerminal\", resource) ",
+            About::Alert => "permit(principal, action == Action::\"answerAlert\", resource) ",
         }
     }
 }
@@ -85,6 +88,11 @@ impl Checker<'_, '_> {
         self.cedar(&decl.cedar, About::Session, Some(decl.unless), conditions)
     }
 
+    /// The condition of an `on alert`; `None` if it is wrong, which has been reported.
+    pub(super) fn alert_condition(&mut self, cedar: &Word, conditions: &mut Conditions) -> Option<Condition> {
+        self.cedar(cedar, About::Alert, Some(false), conditions)
+    }
+
     /// Checks a condition; `unless` is `None` for a `let`, which may also be constant.
     fn cedar(
         &mut self,
@@ -117,7 +125,8 @@ impl Checker<'_, '_> {
                 return None;
             }
         }
-        let condition = Condition { unless: key.1, timed: tokens::asks_time(&key.2), cedar: key.2.clone() };
+        let condition =
+            Condition { unless: key.1, timed: tokens::asks_time(&key.2), cedar: key.2.clone(), window: false };
         if unless.is_some() {
             conditions.good.insert(key);
         }
@@ -189,7 +198,8 @@ impl Checker<'_, '_> {
             }
             let message = sentence(error);
             let text = expanded.text.get(at.saturating_sub(before.len())..).unwrap_or_default();
-            let help = self.context_help(text, conditions).or_else(|| error.help().map(|h| plain(&h.to_string())));
+            let help =
+                self.context_help(text, about, conditions).or_else(|| error.help().map(|h| plain(&h.to_string())));
             self.report(Code::ConditionType, span, message, "does not fit the types", help);
         }
         let never = result.validation_warnings().any(|w| matches!(w, ValidationWarning::ImpossiblePolicy(_)));
@@ -209,12 +219,15 @@ impl Checker<'_, '_> {
     }
 
     /// Advice on `context.x` where `x` is not known here.
-    fn context_help(&mut self, text: &str, conditions: &Conditions) -> Option<String> {
+    fn context_help(&mut self, text: &str, about: About, conditions: &Conditions) -> Option<String> {
         const COMMON: [&str; 9] =
             ["now", "hour", "minute", "weekday", "reason", "ticket", "elapsed", "incident", "alert"];
         let name = text.strip_prefix("context.")?;
         let end = name.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(name.len());
         let name = &name[..end];
+        if name == "incident" && about == About::Alert {
+            return Some("an alert is answered before there is an incident: ask for `context.alert`".to_owned());
+        }
         if conditions.facts.contains(name) || COMMON.contains(&name) {
             return None;
         }
@@ -226,12 +239,24 @@ impl Checker<'_, '_> {
     }
 }
 
+impl Condition {
+    /// Whether it asks for the incident or its alert, so that it is made for a dispatch.
+    pub(super) fn asks_incident(&self) -> bool {
+        tokens::asks_incident(&self.cedar)
+    }
+}
+
 /// The labels of alerts that the conditions of a policy ask for: the schema has these and no others.
 pub(super) fn labels(ast: &Ast) -> BTreeSet<String> {
     let rules = ast.targets.iter().flat_map(|target| &target.rules).flat_map(|rule| &rule.conditions);
+    let alerts =
+        ast.targets.iter().flat_map(|target| &target.responses).filter_map(|response| match &response.trigger {
+            TriggerDecl::Alert(cedar) => Some(&cedar.node),
+            _ => None,
+        });
     let texts = ast.lets.iter().map(|decl| &decl.cedar.node).chain(rules.map(|condition| &condition.cedar.node));
     let nevers = ast.nevers.iter().map(|never| &never.cedar.node);
-    texts.chain(nevers).flat_map(|text| tokens::labels(text)).collect()
+    texts.chain(alerts).chain(nevers).flat_map(|text| tokens::labels(text)).collect()
 }
 
 /// The first place that an error of Cedar's points at, as offset and length.

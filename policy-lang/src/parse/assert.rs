@@ -82,7 +82,10 @@ impl Reader<'_, '_> {
                 Rule::place => place = Some(self.inner_word(part)),
                 Rule::given => given.extend(self.given(part)),
                 Rule::moment => at.push(self.inner_word(part)),
-                Rule::dispatched => expected = self.words(part),
+                Rule::dispatched => {
+                    let sources = part.into_inner().filter(|p| p.as_rule() == Rule::source);
+                    expected = sources.flat_map(|source| self.source(source)).collect();
+                }
                 _ => {}
             }
         }
