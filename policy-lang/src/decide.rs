@@ -2,9 +2,9 @@
 //! Cedar answers; this asks it, takes any error for a denial, and says how long the answer holds.
 
 mod advise;
+mod alone;
 mod denial;
 mod lease;
-mod never;
 pub(crate) mod packet;
 mod request;
 mod respond;
@@ -19,12 +19,11 @@ use crate::pair::Pair;
 use crate::policy::{CompiledTarget, Policy};
 use crate::respond::Incident;
 use crate::rule::RuleRef;
-pub(crate) use advise::condition_set;
 pub use advise::{Advice, AskedFact, Forbidding, NearPair, NearPermit, PairMiss, Part};
+pub(crate) use alone::{Met, condition_set};
 use cedar_policy::{Authorizer, Decision as CedarDecision, PolicySet};
 pub use denial::{Denial, DenialReason};
 use jiff::Timestamp;
-pub(crate) use never::Met;
 pub use packet::{Packet, PacketError};
 pub use request::{PacketEnd, PacketQuestion, Protocol};
 pub use respond::{Candidate, Dispatching, Watched};
