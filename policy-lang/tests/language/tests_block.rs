@@ -5,6 +5,8 @@ use policy_lang::{
     load,
 };
 
+use proptest::prelude::*;
+
 const ESTATE: &str = r#"
 estate abc.net { timezone Asia/Tokyo }
 fact supervised: Bool = false set by target
@@ -272,5 +274,62 @@ fn packets_that_cannot_be_meant_are_errors() {
     ] {
         let found = policy.packet("rs-2@abc.net", "rs-1@abc.net", packet).expect_err(packet).to_string();
         assert!(found.contains(error), "{packet}: {found}");
+    }
+}
+
+/// Conditions on all that a scenario can be about.
+const CONDITIONS: [&str; 10] = [
+    "context.supervised",
+    "!context.supervised",
+    "context.level > 3",
+    "context.level == 7 || context.hour == 5",
+    "context.weekday >= 6",
+    "context.hour >= 22 || context.hour < 6",
+    "context.hour * 60 + context.minute >= 1050",
+    "context.now < datetime(\"2026-03-01T00:00:00Z\")",
+    "context.reason like \"*pump*\"",
+    "principal in Group::\"contractors\"",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 40, ..ProptestConfig::default() })]
+
+    /// A never that is kept is met by nothing that the policy permits at any moment, whatever is said.
+    #[test]
+    fn what_is_kept_is_kept(
+        permits in prop::collection::vec((0..CONDITIONS.len(), 0..2_usize), 1..3),
+        forbidden in 0..CONDITIONS.len(),
+        never in prop::collection::vec(0..CONDITIONS.len(), 1..4),
+        asked in prop::collection::vec((any::<bool>(), any::<bool>(), 0..9_i64, any::<bool>(), 0..525_600_i64), 200),
+    ) {
+        let sources = ["rs-2@abc.net", "cl-31@rs-3.abc.net"];
+        let permits: String = permits
+            .iter()
+            .map(|(n, source)| format!("permit {} {{ terminals any }} when {{ {} }}\n", sources[*source], CONDITIONS[*n]))
+            .collect();
+        let never: Vec<String> = never.iter().map(|n| format!("({})", CONDITIONS[*n])).collect();
+        let never = never.join(" && ");
+        let rules = |permits: &str| format!("target rs-1@abc.net {{ limit 1h {permits} }}");
+        let forbid = format!("forbid {} when {{ {} }}", sources.join(", "), CONDITIONS[forbidden]);
+        let judged = policy(&format!("{} never \"n\" {{ {never} }}", rules(&(permits + &forbid))));
+        // The condition itself, asked as a permit for everybody.
+        let everybody = format!("permit {} {{ terminals any }} when {{ {never} }}", sources.join(", "));
+        let condition = policy(&rules(&everybody));
+        let outcome = judged.check_nevers(100_000).remove(0).outcome;
+        let met = |source: &str, facts: &FactValues, reason: &str, now| {
+            let question = Question { reason, ..ask(source, "rs-1@abc.net", facts, now) };
+            judged.decide(&question).permit().is_some() && condition.decide(&question).permit().is_some()
+        };
+        match outcome {
+            NeverOutcome::Refuted(example) => prop_assert_eq!(example.error, None),
+            NeverOutcome::KeptInPart => prop_assert!(false, "all of these can be asked"),
+            NeverOutcome::Kept => for (who, supervised, level, pump, minute) in asked {
+                let json = format!(r#"{{"supervised": {supervised}, "level": {level}}}"#);
+                let facts = judged.facts_from_json(&json).expect("facts");
+                let now = jiff::Timestamp::from_second(1_767_225_600 + minute * 60).expect("a moment");
+                let reason = if pump { "the pump stands" } else { "" };
+                prop_assert!(!met(sources[usize::from(who)], &facts, reason, now), "{json} at {now}, {reason}");
+            },
+        }
     }
 }
