@@ -166,7 +166,7 @@ impl Policy {
             && denial.reason == DenialReason::ConditionNotMet
             && let Some((part, unless)) = self.lacks(&question)
         {
-            said.why.push_str(&format!("; `{part}` {}", if unless { "is so" } else { "is not so" }));
+            said.why.push_str(&format!("; `{part}` {}", if unless { "holds" } else { "does not hold" }));
         }
         said
     }
