@@ -1,6 +1,8 @@
 //! What the grammar reads, before anything is known about it.
 //! Ids, addresses, numbers and durations are still words with their places here.
 
+pub(crate) mod assert;
+
 use crate::source::{Span, Word};
 
 /// One file of a policy as read, or several together.
@@ -14,6 +16,8 @@ pub(crate) struct Ast {
     pub(crate) windows: Vec<WindowDecl>,
     pub(crate) uses: Vec<UseDecl>,
     pub(crate) targets: Vec<TargetDecl>,
+    pub(crate) tests: Vec<assert::TestDecl>,
+    pub(crate) nevers: Vec<assert::NeverDecl>,
     /// Words of what could not be read: a name that occurs among them is not called
     /// unknown as well.
     pub(crate) unread: std::collections::HashSet<String>,
@@ -22,7 +26,7 @@ pub(crate) struct Ast {
 impl Ast {
     /// Adds what another file declares outside of targets, and gives its targets back.
     pub(crate) fn absorb(&mut self, other: Ast) -> Vec<TargetDecl> {
-        let Ast { estates, facts, gateways, groups, lets, windows, uses, targets, unread } = other;
+        let Ast { estates, facts, gateways, groups, lets, windows, uses, tests, nevers, targets, unread } = other;
         self.estates.extend(estates);
         self.facts.extend(facts);
         self.gateways.extend(gateways);
@@ -30,6 +34,8 @@ impl Ast {
         self.lets.extend(lets);
         self.windows.extend(windows);
         self.uses.extend(uses);
+        self.tests.extend(tests);
+        self.nevers.extend(nevers);
         self.unread.extend(unread);
         targets
     }

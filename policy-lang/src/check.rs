@@ -1,6 +1,7 @@
 //! From what was read to what it means, with every error on the way.
 //! Nothing stops at the first fault: a name that is wrong costs its own message, not those of others.
 
+mod assert;
 mod condition;
 mod cover;
 mod declare;
@@ -18,6 +19,7 @@ use crate::model::{Base, Model};
 use crate::rule::RuleRef;
 use crate::source::{Sources, Span, Word};
 pub(crate) use condition::labels;
+pub(crate) use condition::tokens::parts;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -79,6 +81,13 @@ impl Ground {
         let mut model = Model::on(Arc::clone(&self.base));
         Checker::new(reports).targets(ast, &mut model, &mut self.known);
         model
+    }
+
+    /// Checks what the policy asserts about itself, against all of its targets.
+    pub(crate) fn assertions(&mut self, ast: &Ast, model: &mut Model, reports: &mut Reports<'_, '_>) {
+        let mut checker = Checker::new(reports);
+        model.tests = checker.tests(ast, model);
+        model.nevers = checker.nevers(ast, &mut self.known.conditions);
     }
 }
 

@@ -1,8 +1,11 @@
 //! From a question to a decision.
 //! Cedar answers; this asks it, takes any error for a denial, and says how long the answer holds.
 
+mod advise;
+mod alone;
 mod denial;
 mod lease;
+pub(crate) mod packet;
 mod request;
 mod respond;
 
@@ -17,9 +20,12 @@ use crate::pair::Pair;
 use crate::policy::{CompiledTarget, Policy};
 use crate::respond::Incident;
 use crate::rule::RuleRef;
+pub use advise::{Advice, AskedFact, Forbidding, NearPair, NearPermit, PairMiss, Part};
+pub(crate) use alone::{Met, condition_set};
 use cedar_policy::{Authorizer, Decision as CedarDecision};
 pub use denial::{Denial, DenialReason};
 use jiff::Timestamp;
+pub use packet::{Packet, PacketError};
 pub use request::{PacketEnd, PacketQuestion, Protocol};
 pub use respond::{Candidate, Dispatching, Watched};
 use std::time::Duration;
@@ -235,6 +241,16 @@ impl Policy {
     fn places(&self, known: Known<'_>, rules: &[usize]) -> Vec<RuleRef> {
         let all = &self.target(known.compiled).rules;
         rules.iter().map(|n| all[*n].place.clone()).collect()
+    }
+
+    /// The permits that match, by their places among the target's rules, `elapsed` after the
+    /// establishment and whatever limits say; none where the answer is no.
+    pub(crate) fn matching(&self, question: &Question<'_>, elapsed: Duration) -> Vec<usize> {
+        let Ok(known) = self.know(question) else { return vec![] };
+        match self.ask(known, Action::OpenSession, question.now, elapsed, None) {
+            Answer::Yes(rules) => rules,
+            Answer::No(_) | Answer::Failed(..) => vec![],
+        }
     }
 
     fn judge(&self, question: &Question<'_>, action: Action, elapsed: Duration) -> Decision {

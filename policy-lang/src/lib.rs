@@ -30,6 +30,7 @@
 
 #![deny(clippy::disallowed_methods)]
 
+mod assert;
 mod ast;
 mod check;
 mod codes;
@@ -48,14 +49,20 @@ mod policy;
 mod respond;
 mod rule;
 mod source;
+mod survey;
 mod uses;
 mod values;
 
+pub use assert::{
+    CaseResult, Counterexample, Coverage, Never, NeverOutcome, NeverResult, Outcome, RuleKind, TestReport, TestResult,
+    Undecided, load,
+};
 pub use codes::{Explanation, UnknownCode};
 pub use compile::{Compilation, Compiler, compile};
 pub use decide::{
-    Action, Candidate, Decision, Denial, DenialReason, Dispatching, PacketEnd, PacketQuestion, Permit, Protocol,
-    Question, Reach, Selectable, Watched,
+    Action, Advice, AskedFact, Candidate, Decision, Denial, DenialReason, Dispatching, Forbidding, NearPair,
+    NearPermit, Packet, PacketEnd, PacketError, PacketQuestion, PairMiss, Part, Permit, Protocol, Question, Reach,
+    Selectable, Watched,
 };
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use estate::{Alias, Apparatus, ApparatusKind, Estate, Terminal, TerminalAddress};
@@ -67,4 +74,5 @@ pub use policy::{LiteralHost, Policy};
 pub use respond::{Alert, Cause, Incident, Probe, Watch};
 pub use rule::RuleRef;
 pub use source::SourceFile;
+pub use survey::{SCENARIOS, Scenario, Survey};
 pub use uses::{Use, uses};

@@ -1,6 +1,7 @@
 //! A checked policy, before it becomes Cedar.
 //! Names are indexes here, and every word has become a value.
 
+use crate::assert::{NeverModel, Test};
 use crate::ast::Effect;
 use crate::estate::{Alias, Apparatus, ApparatusKind, Estate};
 use crate::facts::Fact;
@@ -30,6 +31,8 @@ pub(crate) struct Model {
     pub(crate) targets: Vec<Arc<Target>>,
     /// Single addresses that `terminals` name, with the gateway whose LAN holds them.
     pub(crate) literal_hosts: BTreeSet<(IpAddr, ApparatusIx)>,
+    pub(crate) tests: Vec<Test>,
+    pub(crate) nevers: Vec<NeverModel>,
 }
 
 /// What is declared outside of targets.
@@ -51,7 +54,7 @@ pub(crate) struct Base {
 impl Model {
     /// A model without targets yet.
     pub(crate) fn on(base: Arc<Base>) -> Self {
-        Self { base, targets: vec![], literal_hosts: BTreeSet::new() }
+        Self { base, targets: vec![], literal_hosts: BTreeSet::new(), tests: vec![], nevers: vec![] }
     }
 }
 

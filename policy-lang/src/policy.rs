@@ -160,6 +160,11 @@ impl Policy {
         Lowering { model: &self.model, words: &self.world.words, target: self.target(compiled) }
     }
 
+    /// Whether a rule's source means this apparatus.
+    pub(crate) fn means(&self, source: Source, apparatus: ApparatusIx) -> bool {
+        self.sources_meaning(apparatus).any(|meaning| meaning == source)
+    }
+
     /// The rules of a target that mean this source, in the order of the files.
     pub(crate) fn rules_naming(&self, source: ApparatusIx, compiled: &CompiledTarget) -> Vec<usize> {
         let rules_of = &compiled.rules_of;

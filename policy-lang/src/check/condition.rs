@@ -1,7 +1,8 @@
 //! Checks of `let`, `when` and `unless`: Cedar reads and types each condition by itself.
 //! Its errors are shown where they stand in the `.gate` file, whatever a `let` has put around them.
 
-mod tokens;
+mod never;
+pub(super) mod tokens;
 
 use super::{Checker, nearest};
 use crate::ast::{Ast, ConditionDecl, TriggerDecl};
@@ -28,6 +29,8 @@ const MAX_TREE: usize = 256;
 enum About {
     /// A session: `when`, `unless` and `let`.
     Session,
+    /// A packet inside a session: `never`.
+    Packet,
     /// An alert from outside: `on alert`.
     Alert,
 }
@@ -37,6 +40,7 @@ impl About {
     fn head(self) -> &'static str {
         match self {
             About::Session => "permit(principal, action == Action::\"openSession\", resource) ",
+            About::Packet => "permit(principal, action == Action::\"reachTerminal\", resource) ",
             About::Alert => "permit(principal, action == Action::\"answerAlert\", resource) ",
         }
     }
@@ -50,7 +54,7 @@ pub(super) struct Conditions {
     facts: HashSet<String>,
     /// Conditions that Cedar has found good, by what they are about, whether they are an
     /// `unless`, and the text in the file: most rules of a large policy share a few.
-    good: [[HashMap<String, Condition>; 2]; 2],
+    good: [[HashMap<String, Condition>; 2]; 3],
 }
 
 impl Checker<'_, '_> {
@@ -281,7 +285,8 @@ pub(crate) fn labels(ast: &Ast) -> BTreeSet<String> {
             _ => None,
         });
     let texts = ast.lets.iter().map(|decl| &decl.cedar.node).chain(rules.map(|condition| &condition.cedar.node));
-    texts.chain(alerts).flat_map(|text| tokens::labels(text)).collect()
+    let nevers = ast.nevers.iter().map(|never| &never.cedar.node);
+    texts.chain(alerts).chain(nevers).flat_map(|text| tokens::labels(text)).collect()
 }
 
 /// The first place that an error of Cedar's points at, as offset and length.

@@ -103,7 +103,7 @@ impl Policy {
         let mut pairs = Vec::with_capacity(16);
         let mut set = |name: &str, value| pairs.push((name.to_owned(), value));
         self.time(asks, now, elapsed, &mut set)?;
-        self.said(question.reason, question.ticket, question.facts, &mut set)?;
+        self.told(question.reason, question.ticket, question.facts, &mut set)?;
         if let Some(incident) = question.incident {
             let fields = [("terminal", text(&incident.terminal)), ("cause", text(incident.cause.as_str()))];
             set("incident", record(fields.map(|(name, value)| (name.to_owned(), value)))?);
@@ -162,7 +162,7 @@ impl Policy {
     }
 
     /// What people have said: reason, ticket and facts.
-    fn said(
+    fn told(
         &self,
         reason: &str,
         ticket: &str,
@@ -193,7 +193,7 @@ impl Policy {
         let mut pairs = vec![];
         let mut set = |name: &str, value| pairs.push((name.to_owned(), value));
         self.time(Asks::ALL, now, elapsed, &mut set)?;
-        self.said(reason, ticket, facts, &mut set)?;
+        self.told(reason, ticket, facts, &mut set)?;
         Ok(pairs)
     }
 

@@ -8,3 +8,4 @@ mod explain;
 mod fixtures;
 mod format;
 mod laws;
+mod tests_block;
