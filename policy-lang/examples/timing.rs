@@ -30,9 +30,8 @@ fn load(rules: usize) {
     let mut files = generate::estate(rules);
     let before = memory();
     let mut compiler = Compiler::new();
-    let start = Instant::now();
-    let policy = policy(&mut compiler, &files);
-    row("load", start.elapsed());
+    let (policy, took) = timed(|| policy(&mut compiler, &files));
+    row("load", took);
     println!("memory\t{} MiB at most, {} MiB before the load", memory(), before);
     let targets = rules.div_ceil(generate::RULES);
     ask(&policy, "decide, no time asked", targets, &[0, 1, 5, 6]);
@@ -44,9 +43,8 @@ fn load(rules: usize) {
     for hours in 4..11 {
         let limit = |hours: usize| format!("limit {hours}h\n");
         files[last].text = files[last].text.replacen(&limit(hours), &limit(hours + 1), 1);
-        let start = Instant::now();
-        let changed = self::policy(&mut compiler, &files);
-        took.push(start.elapsed());
+        let (changed, again) = timed(|| self::policy(&mut compiler, &files));
+        took.push(again);
         assert_ne!(changed.fingerprint(), policy.fingerprint());
     }
     took.sort_unstable();
@@ -88,12 +86,13 @@ fn cedar(rules: usize) {
     let policy = policy(&mut Compiler::new(), &generate::estate(rules));
     let texts: Vec<String> = (0..targets).map(|plant| openings(&policy, &generate::target(plant))).collect();
     let before = memory();
-    let start = Instant::now();
-    let all: PolicySet = match texts.concat().parse() {
+    let text = texts.concat();
+    let (all, took) = timed(|| text.parse::<PolicySet>());
+    let all = match all {
         Ok(all) => all,
         Err(error) => panic!("{error}"),
     };
-    row("cedar: parse", start.elapsed());
+    row("cedar: parse", took);
     println!("memory\t{} MiB at most, {} MiB before the parse", memory(), before);
     let facts = FactValues::new();
     let Ok(now) = "2026-01-05T03:00:00Z".parse() else { return };
@@ -129,8 +128,21 @@ fn openings(policy: &Policy, target: &str) -> String {
     opening.map(|policy| format!("{policy}\n")).collect()
 }
 
-fn row(name: &str, took: Duration) {
-    println!("{name}\t{:.1} ms", took.as_secs_f64() * 1e3);
+fn row(name: &str, (took, busy): (Duration, Duration)) {
+    println!("{name}\t{:.1} ms, {:.1} ms of them on a processor", took.as_secs_f64() * 1e3, busy.as_secs_f64() * 1e3);
+}
+
+/// How long something takes, and how much of that this thread was on a processor: on a machine
+/// with other work the two differ.
+fn timed<T>(work: impl FnOnce() -> T) -> (T, (Duration, Duration)) {
+    let (start, before) = (Instant::now(), on_processor());
+    let done = work();
+    (done, (start.elapsed(), on_processor().saturating_sub(before)))
+}
+
+fn on_processor() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    Duration::from_nanos(text.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0))
 }
 
 fn percentiles(name: &str, mut took: Vec<Duration>) {

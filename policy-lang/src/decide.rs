@@ -273,7 +273,7 @@ impl Policy {
         for n in matching {
             let rule = &rules[*n];
             let limit = self.pair_limit(known, *n, elapsed, lease);
-            let flows = rule.flows.iter().filter(|(of, _)| *of == gateway).flat_map(|(_, flows)| flows);
+            let flows = rule.flows.iter().filter(|(of, _)| *of == gateway).flat_map(|(_, flows)| flows.iter());
             pairs.extend(flows.map(|flow| Pair {
                 rule: rule.place.clone(),
                 opener: flow.opener,

@@ -136,17 +136,19 @@ impl<'m> Lowering<'m> {
                 slice.add(cap)?;
             }
         }
-        for n in rules {
-            self.rule(*n, action).into_iter().try_for_each(|draft| slice.add(draft))?;
-        }
+        self.add_rules(&mut slice, rules, action)?;
         Ok(slice)
     }
 
-    /// The policies of one rule alone.
-    pub(crate) fn alone(self, rule: usize, action: Action) -> Result<Slice, String> {
+    /// The policies of these rules alone, without caps.
+    pub(crate) fn rules(self, rules: &[usize], action: Action) -> Result<Slice, String> {
         let mut slice = Slice::default();
-        self.rule(rule, action).into_iter().try_for_each(|draft| slice.add(draft))?;
+        self.add_rules(&mut slice, rules, action)?;
         Ok(slice)
+    }
+
+    fn add_rules(self, slice: &mut Slice, rules: &[usize], action: Action) -> Result<(), String> {
+        rules.iter().flat_map(|n| self.rule(*n, action)).try_for_each(|draft| slice.add(draft))
     }
 
     fn draft(self, place: &'m RuleRef, kind: impl Into<String>, origin: Origin, effect: pst::Effect) -> Draft<'m> {

@@ -106,7 +106,7 @@ pub(crate) struct Rule {
     pub(crate) limit: Option<Duration>,
     pub(crate) conditions: Vec<Condition>,
     /// For each gateway of its sources: what may flow. Empty for a forbid.
-    pub(crate) flows: Vec<(ApparatusIx, Vec<Flow>)>,
+    pub(crate) flows: Vec<(ApparatusIx, Arc<[Flow]>)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

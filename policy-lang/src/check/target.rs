@@ -9,6 +9,7 @@ use crate::model::{ApparatusIx, Model, Rule, Source, Target};
 use crate::pair::Flow;
 use crate::source::{Span, Word};
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// All blocks of one target.
 pub(super) struct Block<'d> {
@@ -109,6 +110,7 @@ impl Checker<'_, '_> {
         let mut checked: Vec<_> =
             decl.conditions.iter().filter_map(|c| self.condition(c, &mut known.conditions)).collect();
         checked.extend(self.during(decl, &known.windows));
+        checked.shrink_to_fit();
         let gateways = gateways(&sources, target, model);
         let own = self.lines(&decl.terminals, target, &gateways, model, &known.lans);
         let mut flows = vec![];
@@ -167,6 +169,7 @@ impl Checker<'_, '_> {
             }
             sources.push(found);
         }
+        sources.shrink_to_fit();
         sources
     }
 
@@ -220,9 +223,9 @@ impl Checker<'_, '_> {
         lines: &[Line],
         gateways: &[ApparatusIx],
         model: &Model,
-    ) -> Vec<(ApparatusIx, Vec<Flow>)> {
+    ) -> Vec<(ApparatusIx, Arc<[Flow]>)> {
         let complete = lines.iter().all(Line::is_known);
-        let mut flows = vec![];
+        let mut flows: Vec<(ApparatusIx, Arc<[Flow]>)> = Vec::with_capacity(gateways.len());
         for gateway in gateways {
             let here: Vec<Flow> =
                 lines.iter().flat_map(|line| line.flows(model.gateway_of[target], *gateway)).collect();
@@ -232,7 +235,9 @@ impl Checker<'_, '_> {
                 let help = format!("add a line for it, or permit the sources of `{id}` in a rule of their own");
                 self.report(Code::NothingForSource, decl.span, message, "a source without terminals", Some(help));
             }
-            flows.push((*gateway, here));
+            // Most lines say the same of every source.
+            let same = flows.last().filter(|(_, last)| **last == *here).map(|(_, last)| Arc::clone(last));
+            flows.push((*gateway, same.unwrap_or_else(|| here.into())));
         }
         flows
     }

@@ -26,12 +26,15 @@ impl Policy {
             return limit;
         }
         let left = limit.map_or(HORIZON, |limit| limit.saturating_sub(elapsed)).min(HORIZON);
-        let concerned = self.rules_naming(known.source, known.compiled).into_iter().map(|n| &target.rules[n]);
-        if concerned.flat_map(|rule| &rule.conditions).all(|condition| condition.asks == Asks::default()) {
+        let concerned = self.rules_naming(known.source, known.compiled);
+        let mut conditions = concerned.iter().flat_map(|n| &target.rules[*n].conditions);
+        if conditions.all(|condition| condition.asks == Asks::default()) {
             return Some(elapsed.saturating_add(left));
         }
+        // Caps have been counted already: before them they say nothing.
+        let slice = self.lowering(known.compiled).rules(&concerned, Action::KeepOpen);
         // What cannot be asked is not granted.
-        let holds = self.slice(known, Action::KeepOpen).map(|slice| self.holds_for(&slice, known, elapsed, left));
+        let holds = slice.map(|slice| self.holds_for(&slice, known, elapsed, left));
         Some(elapsed.saturating_add(holds.unwrap_or_default()))
     }
 
@@ -53,7 +56,7 @@ impl Policy {
         if self.rules_naming(known.source, known.compiled) == [rule] {
             return own;
         }
-        let Ok(alone) = self.lowering(known.compiled).alone(rule, Action::KeepOpen) else { return Some(elapsed) };
+        let Ok(alone) = self.lowering(known.compiled).rules(&[rule], Action::KeepOpen) else { return Some(elapsed) };
         let left = lease.saturating_sub(elapsed);
         let holds = self.holds_for(&alone, known, elapsed, left);
         if holds < left { Some(elapsed.saturating_add(holds)) } else { own }

@@ -1,6 +1,7 @@
 //! The language as its users see it: fixtures, decisions, laws, and the page that describes it.
 
 mod again;
+mod cedar;
 mod common;
 mod decisions;
 mod docs;
