@@ -11,7 +11,8 @@ use std::str::FromStr;
 pub struct Explanation {
     /// What the code means, and why the policy is refused.
     pub about: &'static str,
-    /// A whole policy that has this fault and no other. A byte that is no text is written `\xNN`.
+    /// A whole policy that has this fault and no other. A line such as `// people.gate` begins
+    /// another file; a byte that is no text is written `\xNN`.
     pub example: &'static str,
     /// What to do about it.
     pub mend: &'static str,
@@ -41,8 +42,9 @@ texts! {
     P001 P002 P003 P004 P005 P006 P007 P008 P009
     P010 P011 P012 P013 P014 P015 P016 P017 P018 P019
     P020 P021 P022 P023 P024 P025 P026 P027 P028 P029
-    P030
-    P050 P051
+    P030 P031 P032 P033 P034 P035 P036 P037
+    P040 P041 P042 P043 P044 P045 P046
+    P050 P051 P052 P053 P054 P056 P057
 }
 
 impl Explanation {

@@ -23,9 +23,24 @@ fn bytes(example: &str) -> Vec<u8> {
     bytes
 }
 
+/// The files of an example: the first, and those that begin at a line `// NAME.gate`.
+fn files(example: &str) -> Vec<(&str, String)> {
+    let mut files = vec![("policy.gate", String::new())];
+    for line in example.split_inclusive('\n') {
+        let begins = line.trim_end().strip_prefix("// ").filter(|name| name.ends_with(".gate") && !name.contains(' '));
+        match (begins, files.last_mut()) {
+            (Some(name), _) => files.push((name, String::new())),
+            (None, Some((_, text))) => text.push_str(line),
+            (None, None) => {}
+        }
+    }
+    files
+}
+
 fn diagnostics(example: &str) -> Vec<Diagnostic> {
-    match SourceFile::from_bytes("policy.gate", bytes(example)) {
-        Ok(file) => compile(&[file]).diagnostics,
+    let files = files(example).into_iter().map(|(name, text)| SourceFile::from_bytes(name, bytes(&text)));
+    match files.collect::<Result<Vec<SourceFile>, _>>() {
+        Ok(files) => compile(&files).diagnostics,
         Err(diagnostic) => vec![*diagnostic],
     }
 }
