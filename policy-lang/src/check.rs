@@ -1,12 +1,16 @@
 //! From what was read to what it means, with every error on the way.
 //! Nothing stops at the first fault: a name that is wrong costs its own message, not those of others.
 
+mod assert;
 mod condition;
 mod cover;
 mod declare;
 mod ends;
 mod lan;
+mod respond;
 mod target;
+mod uses;
+mod window;
 
 use crate::ast::Ast;
 use crate::diagnostic::{Code, Diagnostic};
@@ -14,6 +18,7 @@ use crate::estate::Estate;
 use crate::model::Model;
 use crate::rule::RuleRef;
 use crate::source::{Sources, Span, Word};
+pub(crate) use condition::tokens::parts;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -33,13 +38,27 @@ pub(crate) fn check(ast: &Ast, sources: &Sources<'_>, diagnostics: &mut Vec<Diag
         labels: BTreeSet::new(),
         targets: vec![],
         literal_hosts: BTreeSet::new(),
+        tests: vec![],
+        nevers: vec![],
     };
+    checker.uses(ast);
     let lans = checker.apparatuses(ast, &mut model);
     checker.groups(ast, &mut model);
     model.labels = condition::labels(ast);
-    let mut conditions = checker.lets(ast, &model);
-    checker.targets(ast, &mut model, &lans, &mut conditions);
+    let conditions = checker.lets(ast, &model);
+    let windows = checker.windows(ast, &model);
+    let mut known = Known { lans, windows, conditions };
+    checker.targets(ast, &mut model, &mut known);
+    model.tests = checker.tests(ast, &model);
+    model.nevers = checker.nevers(ast, &mut known.conditions);
     model
+}
+
+/// What rules may name, beside apparatuses and groups.
+struct Known {
+    lans: lan::Lans,
+    windows: window::Windows,
+    conditions: condition::Conditions,
 }
 
 /// Where errors go while a policy is checked.

@@ -1,9 +1,13 @@
 //! From a question to a decision.
 //! Cedar answers; this asks it, takes any error for a denial, and says how long the answer holds.
 
+mod advise;
 mod denial;
 mod lease;
+mod never;
+pub(crate) mod packet;
 mod request;
+mod respond;
 
 use crate::ast::Effect;
 use crate::estate::Apparatus;
@@ -15,10 +19,15 @@ use crate::pair::Pair;
 use crate::policy::{CompiledTarget, Policy};
 use crate::respond::Incident;
 use crate::rule::RuleRef;
+pub(crate) use advise::condition_set;
+pub use advise::{Advice, AskedFact, Forbidding, NearPair, NearPermit, PairMiss, Part};
 use cedar_policy::{Authorizer, Decision as CedarDecision, PolicySet};
 pub use denial::{Denial, DenialReason};
 use jiff::Timestamp;
+pub(crate) use never::Met;
+pub use packet::{Packet, PacketError};
 pub use request::{PacketEnd, PacketQuestion, Protocol};
+pub use respond::{Candidate, Dispatching, Watched};
 use std::time::Duration;
 
 /// What is asked: may this source have a session to this target, now?
@@ -227,6 +236,16 @@ impl Policy {
         let naming =
             rules.iter().filter(|r| r.effect == Effect::Permit && r.sources.iter().any(|s| self.means(*s, source)));
         naming.filter_map(|r| r.priority).min()
+    }
+
+    /// The permits that match, by their places among the target's rules, `elapsed` after the
+    /// establishment and whatever limits say; none where the answer is no.
+    pub(crate) fn matching(&self, question: &Question<'_>, elapsed: Duration) -> Vec<usize> {
+        let Ok(known) = self.know(question) else { return vec![] };
+        match self.ask(known, Action::OpenSession, question.now, elapsed, None) {
+            Answer::Yes(rules) => rules,
+            Answer::No(_) | Answer::Failed(..) => vec![],
+        }
     }
 
     fn judge(&self, question: &Question<'_>, action: Action, elapsed: Duration) -> Decision {

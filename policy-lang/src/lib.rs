@@ -30,6 +30,7 @@
 
 #![deny(clippy::disallowed_methods)]
 
+mod assert;
 mod ast;
 mod check;
 mod codes;
@@ -46,14 +47,22 @@ mod policy;
 mod respond;
 mod rule;
 mod source;
+mod survey;
+mod uses;
 mod values;
 
+pub use assert::{
+    CaseResult, Counterexample, Coverage, Never, NeverOutcome, NeverResult, Outcome, RuleKind, TestReport, TestResult,
+    Undecided, load,
+};
 pub use codes::{Explanation, UnknownCode};
 pub use decide::{
-    Decision, Denial, DenialReason, PacketEnd, PacketQuestion, Permit, Protocol, Question, Reach, Selectable,
+    Advice, AskedFact, Candidate, Decision, Denial, DenialReason, Dispatching, Forbidding, NearPair, NearPermit,
+    Packet, PacketEnd, PacketError, PacketQuestion, PairMiss, Part, Permit, Protocol, Question, Reach, Selectable,
+    Watched,
 };
 pub use diagnostic::{Code, Diagnostic, Severity};
-pub use estate::{Apparatus, ApparatusKind, Estate, Terminal, TerminalAddress};
+pub use estate::{Alias, Apparatus, ApparatusKind, Estate, Terminal, TerminalAddress};
 pub use facts::{Fact, FactError, FactType, FactValue, FactValues, Party};
 pub use fingerprint::Fingerprint;
 pub use pair::{HostSpec, Pair, Ports, Service, Side};
@@ -61,3 +70,5 @@ pub use policy::{Compilation, LiteralHost, Policy, compile};
 pub use respond::{Alert, Cause, Incident, Probe, Watch};
 pub use rule::RuleRef;
 pub use source::SourceFile;
+pub use survey::{SCENARIOS, Scenario, Survey};
+pub use uses::{Use, uses};

@@ -1,7 +1,7 @@
 //! Every code is explained by an example that has exactly this fault, and its mend that has none.
 //! `docs/errors.md` is made of these texts; `UPDATE=1 cargo nextest run -p policy-lang` writes it.
 
-use policy_lang::{Code, Diagnostic, Explanation, SourceFile, compile};
+use policy_lang::{Code, Diagnostic, Explanation, SourceFile, load};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
@@ -40,7 +40,7 @@ fn files(example: &str) -> Vec<(&str, String)> {
 fn diagnostics(example: &str) -> Vec<Diagnostic> {
     let files = files(example).into_iter().map(|(name, text)| SourceFile::from_bytes(name, bytes(&text)));
     match files.collect::<Result<Vec<SourceFile>, _>>() {
-        Ok(files) => compile(&files).diagnostics,
+        Ok(files) => load(&files).diagnostics,
         Err(diagnostic) => vec![*diagnostic],
     }
 }

@@ -6,3 +6,4 @@ mod docs;
 mod explain;
 mod fixtures;
 mod laws;
+mod tests_block;

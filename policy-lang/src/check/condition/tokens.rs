@@ -1,6 +1,8 @@
 //! Cedar text as tokens: enough to put a `let` in its place and to bound what Cedar is given.
 //! Cedar itself reads the conditions; this only has to agree with it on strings, comments and names.
 
+pub(crate) mod parts;
+
 use crate::source::{Span, Word};
 use std::collections::HashMap;
 
@@ -163,6 +165,14 @@ pub(super) fn labels(text: &str) -> Vec<String> {
         }
     });
     named.collect()
+}
+
+/// Whether a condition asks for the incident or its alert, so that it is made for a dispatch.
+pub(super) fn asks_incident(text: &str) -> bool {
+    tokens(text).any(|(kind, start, end)| match kind {
+        Kind::Name => matches!(&text[start..end], "incident" | "alert"),
+        _ => false,
+    })
 }
 
 /// Whether a condition's answer may change with time alone. Rather once too often: a

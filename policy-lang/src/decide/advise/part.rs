@@ -1,0 +1,115 @@
+//! The parts of a rule's conditions, each asked by itself.
+
+use super::{AskedFact, Part, minutes_ahead};
+use crate::check::parts;
+use crate::decide::{Known, Question};
+use crate::facts::{FactValue, FactValues};
+use crate::lower::Action;
+use crate::model::{Condition, Rule};
+use crate::policy::Policy;
+use cedar_policy::{AuthorizationError, Authorizer, Decision, PolicyId, PolicySet};
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// What changes with time alone.
+const TIMED: [&str; 4] = ["now", "hour", "minute", "weekday"];
+
+impl Policy {
+    /// The first part of a permit's conditions that is in the way.
+    pub(super) fn unmet(&self, known: Known<'_>, rule: &Rule) -> Option<Part> {
+        let conditions = rule.conditions.iter().flat_map(|condition| parts_of(condition));
+        conditions.filter_map(|(unless, cedar)| self.part(known, &cedar, unless, unless)).next()
+    }
+
+    /// The parts that make a forbid match.
+    pub(super) fn met(&self, known: Known<'_>, rule: &Rule) -> Vec<Part> {
+        let conditions = rule.conditions.iter().flat_map(|condition| {
+            // What all has to hold is told one by one; of alternatives those that hold.
+            parts::parts(&condition.cedar, false).into_iter().map(|cedar| (condition.unless, cedar))
+        });
+        conditions.filter_map(|(unless, cedar)| self.part(known, &cedar, unless, !unless)).collect()
+    }
+
+    /// A part, if its answer is `wanted` or an error.
+    fn part(&self, known: Known<'_>, cedar: &str, unless: bool, wanted: bool) -> Option<Part> {
+        let policies = condition_set(cedar)?;
+        let now = known.question.now;
+        let (value, error) = match self.holds(known, &policies, now) {
+            Ok(value) if value == wanted => (value, None),
+            Ok(_) => return None,
+            Err(error) => (wanted, Some(error)),
+        };
+        let asked = parts::asked(cedar);
+        let facts = asked.iter().filter_map(|name| self.asked_fact(known, &policies, name, value)).collect();
+        let timed = error.is_none() && asked.iter().any(|name| TIMED.contains(&name.as_str()));
+        let changes = |then: &Timestamp| self.holds(known, &policies, *then) == Ok(!value);
+        let changes_at = timed.then(|| minutes_ahead(now).find(changes)).flatten();
+        Some(Part { cedar: cedar.to_owned(), unless, facts, changes_at, error })
+    }
+
+    /// A fact by its name, with the value that alone would turn the part's answer.
+    fn asked_fact(&self, known: Known<'_>, policies: &PolicySet, name: &str, answer: bool) -> Option<AskedFact> {
+        let question = known.question;
+        let text = |text: &str| Some(FactValue::String(text.to_owned()));
+        let from_source = |value| AskedFact {
+            name: name.to_owned(),
+            value,
+            set_by: Some(crate::facts::Party::Source),
+            instead: None,
+        };
+        match name {
+            "reason" => return Some(from_source(text(question.reason))),
+            "ticket" => return Some(from_source(text(question.ticket))),
+            "incident" | "alert" => {
+                let alert = question.incident.and_then(|incident| incident.alert.as_ref());
+                let there = if name == "alert" { alert.is_some() } else { question.incident.is_some() };
+                let value = there.then(|| FactValue::Bool(true));
+                return Some(AskedFact { name: name.to_owned(), value, set_by: None, instead: None });
+            }
+            _ => {}
+        }
+        let fact = self.model.facts.iter().find(|fact| fact.name == name)?;
+        let value = question.facts.get(name).unwrap_or(&fact.default).clone();
+        let instead = match &value {
+            FactValue::Bool(value) => Some(FactValue::Bool(!value)),
+            _ => None,
+        };
+        let instead = instead.filter(|other| {
+            let mut facts: FactValues = question.facts.clone();
+            facts.values.insert(name.to_owned(), other.clone());
+            let question = Question { facts: &facts, ..*question };
+            let known = Known { question: &question, ..known };
+            self.holds(known, policies, question.now) == Ok(!answer)
+        });
+        Some(AskedFact { name: name.to_owned(), value: Some(value), set_by: Some(fact.set_by), instead })
+    }
+
+    /// Whether a condition holds for the question at some moment.
+    fn holds(&self, known: Known<'_>, condition: &PolicySet, now: Timestamp) -> Result<bool, String> {
+        let request = self.request(known, Action::OpenSession, now, Duration::ZERO, None)?;
+        let response = Authorizer::new().is_authorized(&request, condition, &self.entities);
+        match response.diagnostics().errors().next() {
+            Some(error) => Err(said(error)),
+            None => Ok(response.decision() == Decision::Allow),
+        }
+    }
+}
+
+fn parts_of(condition: &Condition) -> impl Iterator<Item = (bool, String)> {
+    let unless = condition.unless;
+    parts::parts(&condition.cedar, unless).into_iter().map(move |part| (unless, part))
+}
+
+/// Cedar's message without the name that we gave the policy.
+pub(crate) fn said(error: &AuthorizationError) -> String {
+    match error {
+        AuthorizationError::PolicyEvaluationError(error) => error.inner().to_string(),
+    }
+}
+
+/// A condition that can be asked by itself.
+pub(crate) fn condition_set(cedar: &str) -> Option<PolicySet> {
+    let text = format!("permit(principal, action, resource) when {{ {cedar}\n }};");
+    let policy = cedar_policy::Policy::parse(Some(PolicyId::new("condition")), text).ok()?;
+    PolicySet::from_policies([policy]).ok()
+}
