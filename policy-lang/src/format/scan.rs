@@ -1,7 +1,7 @@
 //! A file as its words, signs and comments in order, with what the parser says about them.
 //! The parser's tree tells where items begin; it holds no comments, so those are found here.
 
-use super::{Column, column};
+use super::{Column, columns};
 use crate::parse::{GateParser, Rule, string_end};
 use pest::Parser as _;
 use pest::iterators::Pair;
@@ -80,10 +80,9 @@ impl<'t> Scan<'t> {
             if inner_depth > depth && !leaf {
                 lexeme.item = Some(rule);
                 inner_item = Some(rule);
-            } else if let Some((column, part)) = item.and_then(column)
-                && part == rule
+            } else if let Some((_, column)) = item.and_then(|item| columns(item).iter().find(|(part, _)| *part == rule))
             {
-                lexeme.column = Some(column);
+                lexeme.column = Some(*column);
             }
             if !leaf {
                 self.mark(inner, inner_depth, inner_item);
