@@ -10,6 +10,7 @@ use policy_lang::{Compilation, Diagnostic, SourceFile, compile};
 use crate::output::{Format, json};
 
 mod explain;
+mod fmt;
 mod render;
 
 /// Exit code where the policy has errors.
@@ -22,6 +23,8 @@ const UNUSABLE: u8 = 2;
 pub(crate) enum Verb {
     /// Check a policy; exits with 0 if it is fine, 1 if it has errors, 2 if it cannot be read.
     Check(Check),
+    /// Give policies their canonical text; exits with 1 if text cannot be read or, with `--check`, would change.
+    Fmt(fmt::Fmt),
     /// Say what a policy decides, and why.
     Explain(explain::Explain),
 }
@@ -38,6 +41,7 @@ pub(crate) struct Check {
 pub(crate) fn run(verb: Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Check(args) => check(&args),
+        Verb::Fmt(args) => fmt::run(&args),
         Verb::Explain(args) => explain::run(&args),
     }
 }
