@@ -164,36 +164,36 @@ struct Gathered {
 
 fn gather(paths: &[PathBuf]) -> anyhow::Result<Gathered> {
     let mut gathered = Gathered::default();
-    let mut seen = BTreeSet::new();
     for path in paths {
-        for result in read(path)? {
-            match result {
-                // A file that several paths lead to is formatted once.
-                Ok(source) => {
-                    if seen.insert(fs::canonicalize(&source.path).unwrap_or_else(|_| source.path.clone().into())) {
-                        gathered.sources.push(source);
-                    }
-                }
-                Err(diagnostic) => gathered.no_text.push(diagnostic),
-            }
-        }
+        gathered.path(path)?;
     }
+    // A file that several paths lead to is formatted once.
+    let mut seen = BTreeSet::new();
+    let real = |path: &str| fs::canonicalize(path).unwrap_or_else(|_| path.into());
+    gathered.sources.retain(|source| seen.insert(real(&source.path)));
     Ok(gathered)
 }
 
-/// A policy's files as `policy check` finds them, or the one file that a path leads to.
-fn read(path: &Path) -> anyhow::Result<Vec<Result<SourceFile, Diagnostic>>> {
-    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_dir()) {
-        let bytes = fs::read(path).with_context(|| format!("`{}` cannot be read", path.display()))?;
-        return Ok(vec![SourceFile::from_bytes(path.display().to_string(), bytes).map_err(|diagnostic| *diagnostic)]);
-    }
-    let below = |file: &str| path.join(file).display().to_string();
-    match manager::read_policies(path) {
-        Ok(sources) => Ok(sources.into_iter().map(|s| Ok(SourceFile::new(below(&s.path), s.text))).collect()),
-        Err(ReadError::NoText(diagnostics)) => {
-            Ok(diagnostics.into_iter().map(|d| Err(Diagnostic { file: below(&d.file), ..d })).collect())
+impl Gathered {
+    /// A policy's files as `policy check` finds them, or the one file that a path leads to.
+    fn path(&mut self, path: &Path) -> anyhow::Result<()> {
+        if fs::metadata(path).is_ok_and(|metadata| !metadata.is_dir()) {
+            let bytes = fs::read(path).with_context(|| format!("`{}` cannot be read", path.display()))?;
+            match SourceFile::from_bytes(path.display().to_string(), bytes) {
+                Ok(source) => self.sources.push(source),
+                Err(diagnostic) => self.no_text.push(*diagnostic),
+            }
+            return Ok(());
         }
-        Err(error) => Err(error.into()),
+        let below = |file: &str| path.join(file).display().to_string();
+        match manager::read_policies(path) {
+            Ok(sources) => self.sources.extend(sources.into_iter().map(|s| SourceFile::new(below(&s.path), s.text))),
+            Err(ReadError::NoText(diagnostics)) => {
+                self.no_text.extend(diagnostics.into_iter().map(|d| Diagnostic { file: below(&d.file), ..d }));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
     }
 }
 
