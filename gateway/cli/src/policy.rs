@@ -15,6 +15,7 @@ use crate::report::{github, sarif};
 mod codes;
 mod explain;
 mod findings;
+mod fmt;
 mod render;
 
 /// Exit code where the policy has errors.
@@ -27,6 +28,8 @@ const UNUSABLE: u8 = 2;
 pub(crate) enum Verb {
     /// Check a policy; exits with 0 if it is fine, 1 if it has errors, 2 if it cannot be read.
     Check(Check),
+    /// Give policies their canonical text; exits with 1 if text cannot be read or, with `--check`, would change.
+    Fmt(fmt::Fmt),
     /// Say what a policy decides, and why.
     Explain(explain::Explain),
 }
@@ -61,6 +64,7 @@ enum CheckFormat {
 pub(crate) fn run(verb: Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Check(args) => check(&args),
+        Verb::Fmt(args) => fmt::run(&args),
         Verb::Explain(args) => explain::run(&args),
     }
 }

@@ -5,5 +5,6 @@ mod decisions;
 mod docs;
 mod explain;
 mod fixtures;
+mod format;
 mod laws;
 mod tests_block;
