@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use manager::ReadError;
 use policy_lang::{Diagnostic, FormatError, SourceFile};
 use serde::Serialize;
 use similar::TextDiff;
 
-use super::{ERRORS, UNUSABLE, render};
-use crate::output::Format;
+use super::{ERRORS, UNUSABLE, findings, render};
+use crate::report::{Finding, Level, Region, Root, Rule, github, sarif};
 
 mod replace;
 
@@ -32,6 +32,20 @@ pub(crate) struct Fmt {
     /// How the result is printed.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+}
+
+/// The form of the result.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+enum Format {
+    /// For people: what would change, as `diff -u` shows it.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+    /// SARIF 2.1.0, for code scanning and editors.
+    Sarif,
+    /// Annotations of a pull request, as commands of a GitHub workflow.
+    Github,
 }
 
 pub(crate) fn run(args: &Fmt) -> anyhow::Result<ExitCode> {
@@ -112,6 +126,8 @@ fn files(args: &Fmt, out: &mut impl Write) -> anyhow::Result<u8> {
     match args.format {
         Format::Json => writeln!(out, "{}", serde_json::to_string(&outcomes)?)?,
         Format::Text => tell(args.check, &sources, &outcomes, out)?,
+        Format::Sarif => writeln!(out, "{}", sarif::log(&found(args.check, &sources, &outcomes)?))?,
+        Format::Github => write!(out, "{}", github::commands(&found(args.check, &sources, &outcomes)?))?,
     }
     Ok(if outcomes.iter().any(|outcome| outcome.error.is_some()) {
         UNUSABLE
@@ -146,6 +162,43 @@ fn tell(check: bool, sources: &[SourceFile], outcomes: &[Outcome], out: &mut imp
         eprintln!("error: {error}");
     }
     Ok(())
+}
+
+/// Files that cannot be read, that are not canonical, or could not be written.
+fn found(check: bool, sources: &[SourceFile], outcomes: &[Outcome]) -> io::Result<Vec<Finding>> {
+    let root = Root::of_this_run()?;
+    let finding = |outcome: &Outcome, message: &str, help: Option<String>, region| Finding {
+        rule: Rule { id: "fmt".into(), summary: "a file that is not in canonical form".into(), help: None },
+        level: Level::Error,
+        message: message.to_owned(),
+        help,
+        file: root.file(Path::new(""), &outcome.file),
+        region,
+    };
+    let mut found = Vec::new();
+    for outcome in outcomes {
+        found.extend(findings::of(Path::new(""), &outcome.diagnostics)?);
+        if let Some(error) = &outcome.error {
+            found.push(finding(outcome, error, None, None));
+        }
+        if check && outcome.changed {
+            let source = sources.iter().find(|source| source.path == outcome.file);
+            let help = format!("`sallyport policy fmt {}` writes it", outcome.file);
+            let region = source.and_then(first_change);
+            found.push(finding(outcome, "this is not in canonical form", Some(help), region));
+        }
+    }
+    Ok(found)
+}
+
+/// The first line that would change.
+fn first_change(source: &SourceFile) -> Option<Region> {
+    let canonical = policy_lang::format(source).ok()?;
+    let same = source.text.split('\n').zip(canonical.split('\n')).take_while(|(old, new)| old == new).count();
+    let lines = source.text.lines().count().max(1);
+    let line = (same + 1).min(lines);
+    let length = source.text.lines().nth(line - 1).map_or(0, |line| line.chars().count());
+    Some(Region { line, column: 1, end_line: line, end_column: length + 1 })
 }
 
 /// Draws what cannot be read.
