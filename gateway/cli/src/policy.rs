@@ -6,17 +6,19 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use manager::ReadError;
-use policy_lang::{Compilation, Diagnostic, SourceFile, compile};
+use policy_lang::{Compilation, Diagnostic, SourceFile, compile, load};
 
 use crate::colour::{GREEN, print, println};
 use crate::output::json;
 use crate::report::{github, sarif};
 
+mod cases;
 mod codes;
 mod explain;
 mod findings;
 mod fmt;
 mod render;
+mod test;
 
 /// Exit code where the policy has errors.
 const ERRORS: u8 = 1;
@@ -32,6 +34,8 @@ pub(crate) enum Verb {
     Fmt(fmt::Fmt),
     /// Say what a policy decides, and why.
     Explain(explain::Explain),
+    /// Run a policy's tests and nevers; exits with 0 if all hold, 1 if not, 2 if it cannot be read.
+    Test(test::Test),
 }
 
 #[derive(Args)]
@@ -66,6 +70,7 @@ pub(crate) fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Check(args) => check(&args),
         Verb::Fmt(args) => fmt::run(&args),
         Verb::Explain(args) => explain::run(&args),
+        Verb::Test(args) => test::run(&args),
     }
 }
 
@@ -74,7 +79,7 @@ fn check(args: &Check) -> anyhow::Result<ExitCode> {
         return codes::explain(word, args.format);
     }
     let directory = args.directory.as_deref().context("which directory?")?;
-    let (sources, compilation) = match read(directory)? {
+    let (sources, compilation) = match read_with(directory, load)? {
         Read::Compiled(sources, compilation) => (sources, compilation),
         Read::NotText(diagnostics) => (Vec::new(), Compilation { policy: None, diagnostics }),
     };
@@ -106,7 +111,12 @@ enum Read {
     NotText(Vec<Diagnostic>),
 }
 
+/// Reads a policy as it is, whether its own assertions hold or not.
 fn read(directory: &Path) -> anyhow::Result<Read> {
+    read_with(directory, compile)
+}
+
+fn read_with(directory: &Path, compile: fn(&[SourceFile]) -> Compilation) -> anyhow::Result<Read> {
     match manager::read_policies(directory) {
         Ok(sources) => {
             let compilation = compile(&sources);

@@ -4,7 +4,6 @@
 use std::path::{Component, Path, PathBuf};
 
 pub(crate) mod github;
-#[cfg_attr(not(test), expect(dead_code, reason = "for the verb that runs tests"))]
 pub(crate) mod junit;
 pub(crate) mod sarif;
 
@@ -152,7 +151,6 @@ pub(crate) struct Case {
 
 /// What became of an assertion.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[cfg_attr(not(test), expect(dead_code, reason = "for the verb that runs tests"))]
 pub(crate) enum Outcome {
     Passed,
     /// With one line on why, and all there is to say.

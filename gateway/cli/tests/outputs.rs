@@ -98,6 +98,8 @@ fn for_code_scanning() {
 fn logs_have_what_the_schema_of_sarif_requires() {
     holds_to_schema(&sarif("check", &["broken"]));
     holds_to_schema(&sarif("fmt", &["--check", "loose"]));
+    holds_to_schema(&sarif("test", &["failing"]));
+    holds_to_schema(&sarif("test", &["broken"]));
 }
 
 fn holds_to_schema(log: &Value) {
@@ -165,6 +167,20 @@ fn files_that_are_not_canonical() {
     let (code, out, err) = policy("fmt", &["--check", "loose", "--format", "github"], &[]);
     assert_eq!((code, err.as_str()), (ERRORS, ""));
     compare("loose.github", &out);
+}
+
+#[test]
+fn tests_for_build_servers() {
+    for (folder, format, name) in [
+        ("failing", "junit", "failing.xml"),
+        ("failing", "github", "failing.github"),
+        ("broken", "junit", "broken.xml"),
+        ("broken", "github", "broken.github"),
+    ] {
+        let (code, out, err) = policy("test", &[folder, "--format", format], &[]);
+        assert_eq!((code, err.as_str()), (ERRORS, ""));
+        compare(name, &out);
+    }
 }
 
 #[test]

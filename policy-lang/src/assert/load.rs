@@ -1,7 +1,7 @@
 //! The way by which a policy takes effect: compiled, and all of its assertions hold.
 
 use super::never::REQUESTS;
-use super::{CaseResult, Counterexample, NeverOutcome, NeverResult, Outcome, TestReport, TestResult};
+use super::{CaseResult, Counterexample, NeverOutcome, NeverResult, Outcome, TestResult};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::policy::{self, Compilation, Policy};
 use crate::rule::RuleRef;
@@ -33,11 +33,11 @@ impl Policy {
     }
 }
 
-impl TestReport {
+impl TestResult {
     /// The cases that failed as errors at their places in the files that the policy was compiled from.
     pub fn diagnostics(&self, files: &[SourceFile]) -> Vec<Diagnostic> {
         let sources = Sources::new(files);
-        self.failures().filter_map(|(test, case)| failure(&sources, test, case)).collect()
+        self.cases.iter().filter_map(|case| failure(&sources, self, case)).collect()
     }
 }
 

@@ -104,6 +104,13 @@ impl<'p> Never<'p> {
     }
 }
 
+impl NeverResult {
+    /// Whether nothing refutes it.
+    pub fn holds(&self) -> bool {
+        !matches!(self.outcome, NeverOutcome::Refuted(_))
+    }
+}
+
 /// The requests that may still be made.
 struct Budget {
     left: usize,

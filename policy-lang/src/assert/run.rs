@@ -161,11 +161,27 @@ impl Policy {
             None => self.decide(&question),
             Some(elapsed) => self.keep_open(&question, *elapsed),
         };
+        let mut said = self.compare(&decision, case, expected, &question);
+        if let (false, Decision::Denial(denial)) = (said.passed, &decision)
+            && denial.reason == DenialReason::ConditionNotMet
+            && let Some(part) =
+                self.advise(&question).and_then(|advice| advice.permits.into_iter().find_map(|p| p.fails))
+        {
+            let stands = if part.unless { "is so" } else { "is not so" };
+            said.why.push_str(&format!("; `{}` {stands}", part.cedar));
+        }
+        said
+    }
+
+    fn compare(&self, decision: &Decision, case: &Case, expected: &Expected, question: &Question<'_>) -> Said {
+        let Asked::Session { source, target, after, .. } = &case.asked else {
+            return Said::fault("this case asks for no session");
+        };
         match expected {
-            Expected::Allow { limit, priority } => self.compare_allow(&decision, *target, *limit, *priority),
-            Expected::Deny => self.compare_deny(&decision, *target),
+            Expected::Allow { limit, priority } => self.compare_allow(decision, *target, *limit, *priority),
+            Expected::Deny => self.compare_deny(decision, *target),
             Expected::Packet { ends, protocol, port, passes } => {
-                if let Decision::Denial(denial) = &decision {
+                if let Decision::Denial(denial) = decision {
                     return Said::denied(denial, "drop", !passes);
                 }
                 let ends = ends.each_ref().map(String::as_str);
@@ -173,7 +189,7 @@ impl Policy {
                     Ok(packet) => packet,
                     Err(error) => return Said::fault(&error.to_string()),
                 };
-                match self.reach(&question, &packet.question(after.unwrap_or_default())) {
+                match self.reach(question, &packet.question(after.unwrap_or_default())) {
                     Reach::Pass(rules) => Said {
                         passed: *passes,
                         actual: "pass".to_owned(),

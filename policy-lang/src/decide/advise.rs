@@ -70,6 +70,8 @@ pub struct Part {
     pub cedar: String,
     /// Whether it stands in an `unless`.
     pub unless: bool,
+    /// Whether it is what `during` became: a time window.
+    pub window: bool,
     /// What it asks that somebody says, with its present value.
     pub facts: Vec<AskedFact>,
     /// The first whole minute, up to eight days ahead, at which its answer changes; `None` if

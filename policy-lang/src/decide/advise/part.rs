@@ -17,21 +17,19 @@ const TIMED: [&str; 4] = ["now", "hour", "minute", "weekday"];
 impl Policy {
     /// The first part of a permit's conditions that is in the way.
     pub(super) fn unmet(&self, known: Known<'_>, rule: &Rule) -> Option<Part> {
-        let conditions = rule.conditions.iter().flat_map(|condition| parts_of(condition));
-        conditions.filter_map(|(unless, cedar)| self.part(known, &cedar, unless, unless)).next()
+        let conditions = rule.conditions.iter().flat_map(|condition| taken_apart(condition, condition.unless));
+        conditions.filter_map(|(condition, cedar)| self.part(known, condition, &cedar, condition.unless)).next()
     }
 
     /// The parts that make a forbid match.
     pub(super) fn met(&self, known: Known<'_>, rule: &Rule) -> Vec<Part> {
-        let conditions = rule.conditions.iter().flat_map(|condition| {
-            // What all has to hold is told one by one; of alternatives those that hold.
-            parts::parts(&condition.cedar, false).into_iter().map(|cedar| (condition.unless, cedar))
-        });
-        conditions.filter_map(|(unless, cedar)| self.part(known, &cedar, unless, !unless)).collect()
+        // What all has to hold is told one by one.
+        let conditions = rule.conditions.iter().flat_map(|condition| taken_apart(condition, false));
+        conditions.filter_map(|(condition, cedar)| self.part(known, condition, &cedar, !condition.unless)).collect()
     }
 
     /// A part, if its answer is `wanted` or an error.
-    fn part(&self, known: Known<'_>, cedar: &str, unless: bool, wanted: bool) -> Option<Part> {
+    fn part(&self, known: Known<'_>, of: &Condition, cedar: &str, wanted: bool) -> Option<Part> {
         let policies = condition_set(cedar)?;
         let now = known.question.now;
         let (value, error) = match self.holds(known, &policies, now) {
@@ -44,7 +42,7 @@ impl Policy {
         let timed = error.is_none() && asked.iter().any(|name| TIMED.contains(&name.as_str()));
         let changes = |then: &Timestamp| self.holds(known, &policies, *then) == Ok(!value);
         let changes_at = timed.then(|| minutes_ahead(now).find(changes)).flatten();
-        Some(Part { cedar: cedar.to_owned(), unless, facts, changes_at, error })
+        Some(Part { cedar: cedar.to_owned(), unless: of.unless, window: of.window, facts, changes_at, error })
     }
 
     /// A fact by its name, with the value that alone would turn the part's answer.
@@ -95,9 +93,14 @@ impl Policy {
     }
 }
 
-fn parts_of(condition: &Condition) -> impl Iterator<Item = (bool, String)> {
-    let unless = condition.unless;
-    parts::parts(&condition.cedar, unless).into_iter().map(move |part| (unless, part))
+/// The parts of a condition, each with the condition that it belongs to; a time window is one.
+fn taken_apart(condition: &Condition, alternatives: bool) -> impl Iterator<Item = (&Condition, String)> {
+    let parts = if condition.window {
+        vec![parts::on_one_line(&condition.cedar)]
+    } else {
+        parts::parts(&condition.cedar, alternatives)
+    };
+    parts.into_iter().map(move |part| (condition, part))
 }
 
 /// Cedar's message without the name that we gave the policy.
