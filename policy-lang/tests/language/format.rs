@@ -122,6 +122,19 @@ fn all_texts_are_formatted_lawfully() {
 }
 
 #[test]
+fn our_own_policies_are_canonical() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let files = ["policies", "examples"].iter().flat_map(|folder| gate_files(&root.join(folder)));
+    let mut texts: Vec<String> = files.map(|path| std::fs::read_to_string(path).expect("readable")).collect();
+    let page = std::fs::read_to_string(root.join("docs/language.md")).expect("the page");
+    let blocks = page.split("```gate\n").skip(1).filter_map(|rest| rest.split("```").next());
+    texts.extend(blocks.map(str::to_owned));
+    for text in texts {
+        assert_eq!(formatted(&text).as_ref(), Ok(&text), "`sallyport policy fmt policies examples/*/policy` mends it");
+    }
+}
+
+#[test]
 fn what_cannot_be_read_is_not_touched() {
     for (text, place) in [
         ("target rs-1@abc.net {", "1:22"),
