@@ -48,8 +48,17 @@ fn lawful(text: &str) -> bool {
     assert!(!once.contains("\r\n") && !once.contains("\n\n\n") && !once.starts_with(['\n', '\u{feff}']), "{once}");
     assert!(once.is_empty() || once.ends_with('\n') && !once.ends_with("\n\n"), "{once}");
     assert!(once.lines().all(|line| line.trim_end_matches([' ', '\t']) == line), "{once}");
+    assert_eq!(visible(text), visible(&once), "{text}\n=>\n{once}");
     assert_eq!(meaning(text), meaning(&once), "{text}\n=>\n{once}");
     true
+}
+
+/// All characters that are no white space, in the order of their numbers because comments move.
+fn visible(text: &str) -> Vec<char> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut visible: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
+    visible.sort_unstable();
+    visible
 }
 
 /// No blank line begins or ends a block; not for conditions, which may hold braces of their own.
