@@ -35,7 +35,7 @@ pub(super) struct Lexeme<'t> {
     start: usize,
     /// Line feeds between the piece before and this one.
     pub(super) line_feeds: usize,
-    /// Characters before it on its line.
+    /// Characters before it on its line; only of comments.
     pub(super) indent: usize,
     /// How many braces it stands in, from 1, so that a file can have 0.
     depth: usize,
@@ -166,7 +166,8 @@ impl<'t, 'l> Lexer<'t, 'l> {
             text: if kind == Kind::Comment { text.trim_end() } else { text },
             start,
             line_feeds: std::mem::take(&mut self.line_feeds),
-            indent: self.text[self.line_start..start].chars().count(),
+            // At most one to a line, so that a long line costs its length once.
+            indent: if kind == Kind::Comment { self.text[self.line_start..start].chars().count() } else { 0 },
             depth: self.depth,
             item: None,
             column: None,
@@ -231,6 +232,9 @@ impl<'t, 'l> Lexer<'t, 'l> {
 
     /// Whether a space stands before a piece that follows another on its line.
     fn spaced(&self, kind: Kind, text: &str) -> bool {
+        if kind == Kind::Comment {
+            return true;
+        }
         let Some(before) = self.lexemes.iter().rev().find(|lexeme| lexeme.kind != Kind::Comment) else { return false };
         match (before.kind, kind) {
             (_, Kind::Sign) if matches!(text, "," | "]") => false,

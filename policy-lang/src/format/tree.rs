@@ -3,7 +3,6 @@
 use super::Column;
 use super::cedar::Condition;
 use super::scan::{Kind, Lexeme};
-use crate::parse::Rule;
 
 /// A line of a block: an item, or a comment of its own.
 #[derive(Debug)]
@@ -106,7 +105,7 @@ impl<'l, 't> Builder<'l, 't> {
             let ahead = &self.lexemes[self.at..];
             let comments = ahead.iter().take_while(|lexeme| lexeme.kind == Kind::Comment).count();
             let Some(next) = ahead.get(comments) else { break };
-            if !parts.is_empty() && (next.kind == Kind::Close || begins(next)) {
+            if !parts.is_empty() && (next.kind == Kind::Close || next.item.is_some()) {
                 break;
             }
             for lexeme in &ahead[..comments] {
@@ -139,11 +138,6 @@ impl<'l, 't> Builder<'l, 't> {
         let empty = entries.is_empty() && opening.is_empty();
         Block { column, opening, entries, open: open && !empty }
     }
-}
-
-fn begins(lexeme: &Lexeme<'_>) -> bool {
-    let rule: Option<Rule> = lexeme.item;
-    rule.is_some()
 }
 
 fn comment(text: &str, blank: bool) -> Entry<'_> {

@@ -52,6 +52,7 @@ pub(crate) fn run(args: &Fmt) -> anyhow::Result<ExitCode> {
     let mut out = io::stdout().lock();
     let code = if args.paths.iter().any(|path| path.as_os_str() == STANDARD) {
         ensure!(args.paths.len() == 1, "`{STANDARD}` is standard input, and stands alone");
+        ensure!(args.format == Format::Text, "standard input becomes text; `--format` is for files");
         let mut bytes = Vec::new();
         io::stdin().read_to_end(&mut bytes).context("standard input cannot be read")?;
         standard(args.check, bytes, &mut out)?
