@@ -14,7 +14,7 @@ use crate::source::{SourceFile, Sources};
 use scan::{Kind, Scan};
 
 /// The widest line that is made, in characters, where there is a choice.
-const WIDTH: usize = 100;
+const WIDTH: usize = 120;
 /// What a block's items are indented by.
 const INDENT: usize = 2;
 /// What the rest of an item that needs more than one line is indented by.
@@ -93,28 +93,38 @@ fn comments<'s>(scan: &'s Scan<'_>) -> Vec<&'s str> {
 }
 
 /// What the formatter knows about single items; all others are words with one space between them, and blocks.
-/// In consecutive one-line items of one kind, the part named here begins in the same column.
-fn column(item: Rule) -> Option<(Column, Rule)> {
+/// In consecutive one-line items the parts named here begin in the same columns.
+fn columns(item: Rule) -> &'static [(Rule, Column)] {
     match item {
-        Rule::terminal => Some((Column::Address, Rule::equals)),
-        Rule::access => Some((Column::Priority, Rule::priority)),
-        _ => None,
+        Rule::gateway => &[(Rule::open, Column::Lan)],
+        Rule::terminal => &[(Rule::equals, Column::Address)],
+        Rule::group => &[(Rule::open, Column::Members)],
+        Rule::access => &[(Rule::priority, Column::Priority), (Rule::condition, Column::Condition)],
+        _ => &[],
     }
 }
 
 /// The columns that consecutive items share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Column {
+    /// The brace of gateways.
+    Lan,
     /// The `=` of terminals.
     Address,
+    /// The brace of groups.
+    Members,
     /// The `priority` of permits.
     Priority,
+    /// The first `when` or `unless` of rules.
+    Condition,
 }
 
 impl Column {
-    /// The least space before it.
+    /// The least space before it, in characters.
     fn gap(self) -> usize {
-        1
+        match self {
+            Self::Lan | Self::Address | Self::Members | Self::Priority | Self::Condition => 1,
+        }
     }
 }
 

@@ -12,9 +12,11 @@ use crate::colour::{GREEN, print, println};
 use crate::output::json;
 use crate::report::{github, sarif};
 
+mod cases;
 mod codes;
 mod explain;
 mod findings;
+mod fmt;
 mod render;
 mod test;
 
@@ -28,6 +30,8 @@ const UNUSABLE: u8 = 2;
 pub(crate) enum Verb {
     /// Check a policy; exits with 0 if it is fine, 1 if it has errors, 2 if it cannot be read.
     Check(Check),
+    /// Give policies their canonical text; exits with 1 if text cannot be read or, with `--check`, would change.
+    Fmt(fmt::Fmt),
     /// Say what a policy decides, and why.
     Explain(explain::Explain),
     /// Run a policy's tests and nevers; exits with 0 if all hold, 1 if not, 2 if it cannot be read.
@@ -64,6 +68,7 @@ enum CheckFormat {
 pub(crate) fn run(verb: Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Check(args) => check(&args),
+        Verb::Fmt(args) => fmt::run(&args),
         Verb::Explain(args) => explain::run(&args),
         Verb::Test(args) => test::run(&args),
     }

@@ -1,4 +1,4 @@
-//! What `sallyport policy check` prints for people and for programs, compared with the files under
+//! What `sallyport policy` prints for people and for programs, compared with the files under
 //! `tests/expected`. `UPDATE=1 cargo nextest run -p sallyport` writes them; read the difference.
 
 use std::path::{Path, PathBuf};
@@ -15,8 +15,12 @@ fn tests() -> PathBuf {
 
 /// The exit code, standard output and standard error of `sallyport policy check ARGS`.
 fn check(args: &[&str], environment: &[(&str, &str)]) -> (i32, String, String) {
+    policy("check", args, environment)
+}
+
+fn policy(verb: &str, args: &[&str], environment: &[(&str, &str)]) -> (i32, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_sallyport"))
-        .args(["policy", "check"])
+        .args(["policy", verb])
         .args(args)
         .current_dir(tests().join("fixtures"))
         .env_remove("GITHUB_WORKSPACE")
@@ -47,9 +51,9 @@ fn compare_json(name: &str, value: &Value) {
     assert_eq!(*value, expected, "{} (`UPDATE=1` writes it)", path.display());
 }
 
-fn sarif() -> Value {
-    let (code, out, _) = check(&["broken", "--format", "sarif"], &[]);
-    assert_eq!(code, ERRORS);
+fn sarif(verb: &str, args: &[&str]) -> Value {
+    let (code, out, err) = policy(verb, &[args, &["--format", "sarif"]].concat(), &[]);
+    assert_eq!((code, err.as_str()), (ERRORS, ""));
     serde_json::from_str(&out).expect("JSON")
 }
 
@@ -77,7 +81,7 @@ fn for_a_github_workflow() {
 
 #[test]
 fn for_code_scanning() {
-    let mut log = sarif();
+    let mut log = sarif("check", &["broken"]);
     let driver = &mut log["runs"][0]["tool"]["driver"];
     assert_eq!(driver["version"], env!("CARGO_PKG_VERSION"));
     driver["version"] = "VERSION".into();
@@ -91,9 +95,15 @@ fn for_code_scanning() {
 /// The properties that the schema of SARIF 2.1.0 has for the objects that we write, and which of
 /// them it requires. <https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json>
 #[test]
-fn the_log_has_what_the_schema_of_sarif_requires() {
-    let log = sarif();
-    object(&log, &["version", "runs"], &["$schema"]);
+fn logs_have_what_the_schema_of_sarif_requires() {
+    holds_to_schema(&sarif("check", &["broken"]));
+    holds_to_schema(&sarif("fmt", &["--check", "loose"]));
+    holds_to_schema(&sarif("test", &["failing"]));
+    holds_to_schema(&sarif("test", &["broken"]));
+}
+
+fn holds_to_schema(log: &Value) {
+    object(log, &["version", "runs"], &["$schema"]);
     assert_eq!(log["version"], "2.1.0");
     for run in array(&log["runs"]) {
         object(run, &["tool"], &["columnKind", "results"]);
@@ -105,7 +115,9 @@ fn the_log_has_what_the_schema_of_sarif_requires() {
         for rule in rules {
             object(rule, &["id"], &["shortDescription", "help"]);
             object(&rule["shortDescription"], &["text"], &[]);
-            object(&rule["help"], &["text"], &["markdown"]);
+            if let Some(help) = rule.get("help") {
+                object(help, &["text"], &["markdown"]);
+            }
         }
         assert!(!array(&run["results"]).is_empty());
         for result in array(&run["results"]) {
@@ -148,6 +160,27 @@ fn array(value: &Value) -> &[Value] {
 #[track_caller]
 fn text(value: &Value) -> &str {
     value.as_str().expect("a string")
+}
+
+#[test]
+fn files_that_are_not_canonical() {
+    let (code, out, err) = policy("fmt", &["--check", "loose", "--format", "github"], &[]);
+    assert_eq!((code, err.as_str()), (ERRORS, ""));
+    compare("loose.github", &out);
+}
+
+#[test]
+fn tests_for_build_servers() {
+    for (folder, format, name) in [
+        ("failing", "junit", "failing.xml"),
+        ("failing", "github", "failing.github"),
+        ("broken", "junit", "broken.xml"),
+        ("broken", "github", "broken.github"),
+    ] {
+        let (code, out, err) = policy("test", &[folder, "--format", format], &[]);
+        assert_eq!((code, err.as_str()), (ERRORS, ""));
+        compare(name, &out);
+    }
 }
 
 #[test]

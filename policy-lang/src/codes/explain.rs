@@ -3,6 +3,7 @@
 
 use super::Code;
 use serde::Serialize;
+use std::cmp::Reverse;
 use std::fmt;
 use std::str::FromStr;
 
@@ -11,7 +12,8 @@ use std::str::FromStr;
 pub struct Explanation {
     /// What the code means, and why the policy is refused.
     pub about: &'static str,
-    /// A whole policy that has this fault and no other. A byte that is no text is written `\xNN`.
+    /// A whole policy that has this fault and no other. A line such as `// people.gate` begins
+    /// another file; a byte that is no text is written `\xNN`.
     pub example: &'static str,
     /// What to do about it.
     pub mend: &'static str,
@@ -41,8 +43,9 @@ texts! {
     P001 P002 P003 P004 P005 P006 P007 P008 P009
     P010 P011 P012 P013 P014 P015 P016 P017 P018 P019
     P020 P021 P022 P023 P024 P025 P026 P027 P028 P029
-    P030
-    P050 P051
+    P030 P031 P032 P033 P034 P035 P036 P037
+    P040 P041 P042 P043 P044 P045 P046
+    P050 P051 P052 P053 P054 P056 P057 P058
 }
 
 impl Explanation {
@@ -85,12 +88,17 @@ impl FromStr for Code {
     }
 }
 
-/// The code that is most like a mistyped one; among those, the one whose number is nearest.
+/// The code that is most like a mistyped one: that needs the fewest changes, then begins like it for
+/// longest, then has the nearest number.
 fn nearest(word: &str) -> Option<Code> {
     let number = |text: &str| text.get(1..).and_then(|digits| digits.parse::<i64>().ok()).unwrap_or(0);
-    let like = |code: &Code| (strsim::osa_distance(word, code.as_str()), number(code.as_str()).abs_diff(number(word)));
-    let near = Code::ALL.iter().copied().map(|code| (like(&code), code)).min_by_key(|(like, _)| *like)?;
-    (near.0.0 <= 2).then_some(near.1)
+    let unlike = |code: &Code| {
+        let code = code.as_str();
+        let same = word.chars().zip(code.chars()).take_while(|(a, b)| a == b).count();
+        (strsim::osa_distance(word, code), Reverse(same), number(code).abs_diff(number(word)))
+    };
+    let near = Code::ALL.iter().copied().min_by_key(unlike)?;
+    (unlike(&near).0 <= 2).then_some(near)
 }
 
 #[cfg(test)]

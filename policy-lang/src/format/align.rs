@@ -11,8 +11,8 @@ pub(super) struct Row {
     pub(super) blank: bool,
     /// Its text, indented; of one line or several.
     pub(super) text: String,
-    /// Where in a text of one line a column begins, in bytes.
-    pub(super) column: Option<(Column, usize)>,
+    /// Where in its text columns begin, in bytes; of interest if it has one line.
+    pub(super) columns: Vec<(Column, usize)>,
     /// The comment behind it, and its further lines below.
     pub(super) trailing: Vec<String>,
 }
@@ -20,6 +20,13 @@ pub(super) struct Row {
 impl Row {
     fn is_line(&self) -> bool {
         !self.text.contains('\n')
+    }
+
+    /// Whether a column may be the same in both; so are then those before it.
+    fn shares(&self, other: &Self, number: usize) -> bool {
+        let kinds = |row: &Self| row.columns.iter().map(|(column, _)| *column).take(number + 1).collect::<Vec<_>>();
+        let mine = kinds(self);
+        self.is_line() && other.is_line() && mine.len() > number && mine == kinds(other)
     }
 
     /// Characters on its last line.
@@ -30,9 +37,11 @@ impl Row {
 
 /// The rows' text, without a line feed at its end.
 pub(super) fn rows(mut rows: Vec<Row>) -> String {
-    let column = |row: &Row| row.column.map(|(column, _)| column);
-    for run in runs(&rows, |a, b| column(a).is_some() && column(a) == column(b)) {
-        columns(&mut rows[run]);
+    let most = rows.iter().map(|row| row.columns.len()).max().unwrap_or(0);
+    for number in 0..most {
+        for run in runs(&rows, |a, b| a.shares(b, number)) {
+            align(&mut rows[run], number);
+        }
     }
     let mut comments = vec![0; rows.len()];
     let commented = |row: &Row| row.is_line() && !row.trailing.is_empty();
@@ -73,22 +82,27 @@ fn runs(rows: &[Row], together: impl Fn(&Row, &Row) -> bool) -> Vec<Range<usize>
     runs
 }
 
-/// Moves the columns of a run to the same place, if all lines have room for that.
-fn columns(rows: &mut [Row]) {
-    // Of a row: the column's byte, and the characters of what stands before it, without the space between.
-    let place = |row: &Row| {
-        let (column, at) = row.column?;
-        let before = row.text.get(..at)?.trim_end();
-        Some((at, before.len(), before.chars().count() + column.gap()))
-    };
-    let Some(places) = rows.iter().map(place).collect::<Option<Vec<_>>>() else { return };
-    let target = places.iter().map(|(.., column)| *column).max().unwrap_or(0);
-    let width = |row: &Row, at: usize| target + row.text[at..].chars().count();
-    if rows.iter().zip(&places).any(|(row, (at, ..))| width(row, *at) > WIDTH) {
+/// Moves a column of a run to the same place, if all lines have room for that.
+fn align(rows: &mut [Row], number: usize) {
+    if rows.len() < 2 {
         return;
     }
-    for (row, (at, end, column)) in rows.iter_mut().zip(places) {
-        let gap = row.column.map_or(0, |(column, _)| column.gap());
-        row.text.replace_range(end..at, &" ".repeat(target - column + gap));
+    let place = |row: &Row| {
+        let (column, at) = row.columns[number];
+        let before = row.text[..at].trim_end();
+        (at, before.len(), before.chars().count() + column.gap())
+    };
+    let target = rows.iter().map(|row| place(row).2).max().unwrap_or(0);
+    let room = |row: &Row| target + row.text[place(row).0..].chars().count() <= WIDTH;
+    if !rows.iter().all(room) {
+        return;
+    }
+    for row in rows {
+        let (at, end, least) = place(row);
+        let white = " ".repeat(target - least + row.columns[number].0.gap());
+        for (_, later) in &mut row.columns[number..] {
+            *later = *later - (at - end) + white.len();
+        }
+        row.text.replace_range(end..at, &white);
     }
 }

@@ -17,12 +17,12 @@ pub(super) fn file(entries: &[Entry<'_>]) -> String {
 /// A block's lines, without a line feed at their end.
 fn lines(entries: &[Entry<'_>], indent: usize) -> String {
     let row = |entry: &Entry<'_>| {
-        let (text, column) = match &entry.content {
-            Content::Comment(text) => (format!("{:indent$}{text}", ""), None),
+        let (text, columns) = match &entry.content {
+            Content::Comment(text) => (format!("{:indent$}{text}", ""), Vec::new()),
             Content::Item(parts) => Item::lay_out(parts, indent),
         };
         let trailing = entry.trailing.iter().map(|line| (*line).to_owned()).collect();
-        Row { blank: entry.blank, text, column, trailing }
+        Row { blank: entry.blank, text, columns, trailing }
     };
     rows(entries.iter().map(row).collect())
 }
@@ -33,16 +33,16 @@ struct Item {
     /// Characters on its last line so far.
     width: usize,
     indent: usize,
-    /// Where in its text a column begins.
-    column: Option<(Column, usize)>,
+    /// Where in its text columns begin, in bytes.
+    columns: Vec<(Column, usize)>,
     /// Whether its words needed more than one line.
     broken: bool,
 }
 
 impl Item {
-    fn lay_out(parts: &[Part<'_>], indent: usize) -> (String, Option<(Column, usize)>) {
+    fn lay_out(parts: &[Part<'_>], indent: usize) -> (String, Vec<(Column, usize)>) {
         let text = " ".repeat(indent);
-        let mut item = Self { text, width: indent, indent, column: None, broken: false };
+        let mut item = Self { text, width: indent, indent, columns: Vec::new(), broken: false };
         let mut rest = parts;
         while let Some((part, after)) = rest.split_first() {
             rest = match part {
@@ -57,18 +57,20 @@ impl Item {
                     let (next, more) = words(after);
                     let behind = width_of(&next) + if more.is_empty() { 0 } else { 2 };
                     let open = condition.is_open() || item.width + 1 + chars(&flat) + behind > WIDTH;
-                    item.braces(&if open { condition.block(indent) } else { flat });
+                    item.braces(None, &if open { condition.block(indent) } else { flat });
                     after
                 }
                 Part::Block(block) => {
                     let open = block.open || item.broken || item.width + first_line(rest) > WIDTH;
-                    item.braces(&if open { open_block(block, indent, item.width + 1) } else { flat_block(block) });
+                    item.braces(
+                        block.column,
+                        &if open { open_block(block, indent, item.width + 1) } else { flat_block(block) },
+                    );
                     after
                 }
             };
         }
-        let column = item.column.filter(|_| !item.text.contains('\n'));
-        (item.text, column)
+        (item.text, item.columns)
     }
 
     fn push(&mut self, text: &str) {
@@ -79,9 +81,17 @@ impl Item {
         };
     }
 
-    fn braces(&mut self, block: &str) {
+    fn braces(&mut self, column: Option<Column>, block: &str) {
         self.push(" ");
+        self.column(column);
         self.push(block);
+    }
+
+    /// A column begins here, if it has not begun before.
+    fn column(&mut self, column: Option<Column>) {
+        if let Some(column) = column.filter(|column| self.columns.iter().all(|(other, _)| other != column)) {
+            self.columns.push((column, self.text.len()));
+        }
     }
 
     /// Words up to a brace or the end; where they do not fit, they go on after a comma on the next line.
@@ -111,9 +121,7 @@ impl Item {
             if piece.spaced && !begins {
                 self.push(" ");
             }
-            if let Some(column) = piece.column {
-                self.column.get_or_insert((column, self.text.len()));
-            }
+            self.column(piece.column);
             self.push(piece.text);
         }
     }

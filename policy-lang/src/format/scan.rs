@@ -1,7 +1,7 @@
 //! A file as its words, signs and comments in order, with what the parser says about them.
 //! The parser's tree tells where items begin; it holds no comments, so those are found here.
 
-use super::{Column, column};
+use super::{Column, columns};
 use crate::parse::{GateParser, Rule, string_end};
 use pest::Parser as _;
 use pest::iterators::Pair;
@@ -35,7 +35,7 @@ pub(super) struct Lexeme<'t> {
     start: usize,
     /// Line feeds between the piece before and this one.
     pub(super) line_feeds: usize,
-    /// Characters before it on its line.
+    /// Characters before it on its line; only of comments.
     pub(super) indent: usize,
     /// How many braces it stands in, from 1, so that a file can have 0.
     depth: usize,
@@ -80,10 +80,9 @@ impl<'t> Scan<'t> {
             if inner_depth > depth && !leaf {
                 lexeme.item = Some(rule);
                 inner_item = Some(rule);
-            } else if let Some((column, part)) = item.and_then(column)
-                && part == rule
+            } else if let Some((_, column)) = item.and_then(|item| columns(item).iter().find(|(part, _)| *part == rule))
             {
-                lexeme.column = Some(column);
+                lexeme.column = Some(*column);
             }
             if !leaf {
                 self.mark(inner, inner_depth, inner_item);
@@ -167,7 +166,8 @@ impl<'t, 'l> Lexer<'t, 'l> {
             text: if kind == Kind::Comment { text.trim_end() } else { text },
             start,
             line_feeds: std::mem::take(&mut self.line_feeds),
-            indent: self.text[self.line_start..start].chars().count(),
+            // At most one to a line, so that a long line costs its length once.
+            indent: if kind == Kind::Comment { self.text[self.line_start..start].chars().count() } else { 0 },
             depth: self.depth,
             item: None,
             column: None,
@@ -232,6 +232,9 @@ impl<'t, 'l> Lexer<'t, 'l> {
 
     /// Whether a space stands before a piece that follows another on its line.
     fn spaced(&self, kind: Kind, text: &str) -> bool {
+        if kind == Kind::Comment {
+            return true;
+        }
         let Some(before) = self.lexemes.iter().rev().find(|lexeme| lexeme.kind != Kind::Comment) else { return false };
         match (before.kind, kind) {
             (_, Kind::Sign) if matches!(text, "," | "]") => false,

@@ -3,7 +3,6 @@
 use super::Column;
 use super::cedar::Condition;
 use super::scan::{Kind, Lexeme};
-use crate::parse::Rule;
 
 /// A line of a block: an item, or a comment of its own.
 #[derive(Debug)]
@@ -41,6 +40,7 @@ pub(super) struct Piece<'t> {
 /// Items in braces.
 #[derive(Debug)]
 pub(super) struct Block<'t> {
+    pub(super) column: Option<Column>,
     /// The comment behind its first brace, and its further lines below.
     pub(super) opening: Vec<&'t str>,
     pub(super) entries: Vec<Entry<'t>>,
@@ -105,7 +105,7 @@ impl<'l, 't> Builder<'l, 't> {
             let ahead = &self.lexemes[self.at..];
             let comments = ahead.iter().take_while(|lexeme| lexeme.kind == Kind::Comment).count();
             let Some(next) = ahead.get(comments) else { break };
-            if !parts.is_empty() && (next.kind == Kind::Close || begins(next)) {
+            if !parts.is_empty() && (next.kind == Kind::Close || next.item.is_some()) {
                 break;
             }
             for lexeme in &ahead[..comments] {
@@ -113,7 +113,7 @@ impl<'l, 't> Builder<'l, 't> {
             }
             self.at += comments + 1;
             parts.push(match next.kind {
-                Kind::Open => Part::Block(self.block()),
+                Kind::Open => Part::Block(self.block(next.column)),
                 Kind::Cedar => Part::Cedar(Condition::new(next.text)),
                 _ => Part::Piece(Piece { text: next.text, spaced: next.spaced, column: next.column }),
             });
@@ -125,7 +125,7 @@ impl<'l, 't> Builder<'l, 't> {
     }
 
     /// A block, of which the first brace has been read.
-    fn block(&mut self) -> Block<'t> {
+    fn block(&mut self, column: Option<Column>) -> Block<'t> {
         let start = self.at;
         let opening = match self.peek() {
             Some(next) if next.kind == Kind::Comment && next.line_feeds == 0 => self.comment(),
@@ -136,13 +136,8 @@ impl<'l, 't> Builder<'l, 't> {
         let inside = &self.lexemes[start..self.at.min(self.lexemes.len())];
         let open = inside.iter().any(|l| l.line_feeds > 0 || l.text.contains('\n'));
         let empty = entries.is_empty() && opening.is_empty();
-        Block { opening, entries, open: open && !empty }
+        Block { column, opening, entries, open: open && !empty }
     }
-}
-
-fn begins(lexeme: &Lexeme<'_>) -> bool {
-    let rule: Option<Rule> = lexeme.item;
-    rule.is_some()
 }
 
 fn comment(text: &str, blank: bool) -> Entry<'_> {

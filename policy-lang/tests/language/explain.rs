@@ -1,7 +1,7 @@
 //! Every code is explained by an example that has exactly this fault, and its mend that has none.
 //! `docs/errors.md` is made of these texts; `UPDATE=1 cargo nextest run -p policy-lang` writes it.
 
-use policy_lang::{Code, Diagnostic, Explanation, SourceFile, compile};
+use policy_lang::{Code, Diagnostic, Explanation, SourceFile, load};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
@@ -23,9 +23,24 @@ fn bytes(example: &str) -> Vec<u8> {
     bytes
 }
 
+/// The files of an example: the first, and those that begin at a line `// NAME.gate`.
+fn files(example: &str) -> Vec<(&str, String)> {
+    let mut files = vec![("policy.gate", String::new())];
+    for line in example.split_inclusive('\n') {
+        let begins = line.trim_end().strip_prefix("// ").filter(|name| name.ends_with(".gate") && !name.contains(' '));
+        match (begins, files.last_mut()) {
+            (Some(name), _) => files.push((name, String::new())),
+            (None, Some((_, text))) => text.push_str(line),
+            (None, None) => {}
+        }
+    }
+    files
+}
+
 fn diagnostics(example: &str) -> Vec<Diagnostic> {
-    match SourceFile::from_bytes("policy.gate", bytes(example)) {
-        Ok(file) => compile(&[file]).diagnostics,
+    let files = files(example).into_iter().map(|(name, text)| SourceFile::from_bytes(name, bytes(&text)));
+    match files.collect::<Result<Vec<SourceFile>, _>>() {
+        Ok(files) => load(&files).diagnostics,
         Err(diagnostic) => vec![*diagnostic],
     }
 }

@@ -48,8 +48,17 @@ fn lawful(text: &str) -> bool {
     assert!(!once.contains("\r\n") && !once.contains("\n\n\n") && !once.starts_with(['\n', '\u{feff}']), "{once}");
     assert!(once.is_empty() || once.ends_with('\n') && !once.ends_with("\n\n"), "{once}");
     assert!(once.lines().all(|line| line.trim_end_matches([' ', '\t']) == line), "{once}");
+    assert_eq!(visible(text), visible(&once), "{text}\n=>\n{once}");
     assert_eq!(meaning(text), meaning(&once), "{text}\n=>\n{once}");
     true
+}
+
+/// All characters that are no white space, in the order of their numbers because comments move.
+fn visible(text: &str) -> Vec<char> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut visible: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
+    visible.sort_unstable();
+    visible
 }
 
 /// No blank line begins or ends a block; not for conditions, which may hold braces of their own.
@@ -119,6 +128,19 @@ fn fixtures_become_what_stands_beside_them() {
 fn all_texts_are_formatted_lawfully() {
     let read = texts().iter().filter(|text| lawful(text)).count();
     assert!(read > 10, "{read} texts could be read");
+}
+
+#[test]
+fn our_own_policies_are_canonical() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let files = ["policies", "examples"].iter().flat_map(|folder| gate_files(&root.join(folder)));
+    let mut texts: Vec<String> = files.map(|path| std::fs::read_to_string(path).expect("readable")).collect();
+    let page = std::fs::read_to_string(root.join("docs/language.md")).expect("the page");
+    let blocks = page.split("```gate\n").skip(1).filter_map(|rest| rest.split("```").next());
+    texts.extend(blocks.map(str::to_owned));
+    for text in texts {
+        assert_eq!(formatted(&text).as_ref(), Ok(&text), "`sallyport policy fmt policies examples/*/policy` mends it");
+    }
 }
 
 #[test]

@@ -3,15 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use policy_lang::{Coverage, Diagnostic, NeverOutcome, NeverResult, Policy, SourceFile, TestReport, TestResult};
 use serde::Serialize;
 
-use super::{ERRORS, Read, read, render};
-use crate::output::{Format, json};
+use super::{ERRORS, Read, cases, findings, read, render};
+use crate::colour::{GREEN, RED, YELLOW, print, println};
+use crate::output::json;
+use crate::report::{github, junit, sarif};
 
 /// How many requests the nevers of a policy may take: some seconds' work.
 const REQUESTS: usize = 100_000;
+
+/// What a build server calls the whole run.
+const NAME: &str = "policy";
 
 #[derive(Args)]
 pub(crate) struct Test {
@@ -26,6 +31,22 @@ pub(crate) struct Test {
     /// How the result is printed.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+}
+
+/// The form of the result.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+    /// JUnit's XML, for build servers.
+    Junit,
+    /// What fails as SARIF 2.1.0, for code scanning and editors.
+    Sarif,
+    /// What fails as annotations of a pull request, commands of a GitHub workflow.
+    Github,
 }
 
 /// The result for programs.
@@ -60,20 +81,19 @@ impl Report {
         render::all(directory, sources, &self.diagnostics(sources));
         for test in &self.tests {
             let failed = test.cases.iter().filter(|case| !case.passed()).count();
+            let cases = counted(test.cases.len(), "case");
             match failed {
-                0 => println!("ok      test \"{}\": {}", test.name, counted(test.cases.len(), "case")),
-                _ => {
-                    println!("FAILED  test \"{}\": {failed} of {} failed", test.name, counted(test.cases.len(), "case"))
-                }
+                0 => println!("{GREEN}ok{GREEN:#}      test \"{}\": {cases}", test.name),
+                _ => println!("{RED}FAILED{RED:#}  test \"{}\": {failed} of {cases} failed", test.name),
             }
         }
         for never in &self.nevers {
-            let (verdict, said) = match never.outcome {
-                NeverOutcome::Kept => ("ok", "kept"),
-                NeverOutcome::KeptInPart => ("ok", "kept as far as it could be checked"),
-                NeverOutcome::Refuted(_) => ("FAILED", "refuted"),
+            let (style, verdict, said) = match never.outcome {
+                NeverOutcome::Kept => (GREEN, "ok", "kept"),
+                NeverOutcome::KeptInPart => (YELLOW, "ok", "kept as far as it could be checked"),
+                NeverOutcome::Refuted(_) => (RED, "FAILED", "refuted"),
             };
-            println!("{verdict:<6}  never \"{}\": {said}", never.name);
+            println!("{style}{verdict:<6}{style:#}  never \"{}\": {said}", never.name);
         }
         if let Some(coverage) = &self.coverage {
             for rule in &coverage.undecided {
@@ -105,21 +125,32 @@ impl Report {
 pub(super) fn run(args: &Test) -> anyhow::Result<ExitCode> {
     let (sources, compilation) = match read(&args.directory)? {
         Read::Compiled(sources, compilation) => (sources, compilation),
-        Read::NotText(diagnostics) => {
-            render::all(&args.directory, &[], &diagnostics);
-            return Ok(ExitCode::from(ERRORS));
-        }
+        Read::NotText(diagnostics) => return refused(args, &[], &diagnostics),
     };
-    let Some(policy) = &compilation.policy else {
-        render::all(&args.directory, &sources, &compilation.diagnostics);
-        return Ok(ExitCode::from(ERRORS));
-    };
+    let Some(policy) = &compilation.policy else { return refused(args, &sources, &compilation.diagnostics) };
     let report = Report::of(policy, args);
+    let against = || findings::of(&args.directory, &report.diagnostics(&sources));
     match args.format {
         Format::Json => json(&report)?,
         Format::Text => report.print(&args.directory, &sources),
+        Format::Junit => {
+            print!("{}", junit::report(NAME, &cases::of(&args.directory, &report.tests, &report.nevers)?)?);
+        }
+        Format::Sarif => json(&sarif::log(&against()?))?,
+        Format::Github => print!("{}", github::commands(&against()?)),
     }
     Ok(if report.passed { ExitCode::SUCCESS } else { ExitCode::from(ERRORS) })
+}
+
+/// A policy with errors has no answers to compare.
+fn refused(args: &Test, sources: &[SourceFile], diagnostics: &[Diagnostic]) -> anyhow::Result<ExitCode> {
+    match args.format {
+        Format::Text | Format::Json => render::all(&args.directory, sources, diagnostics),
+        Format::Junit => print!("{}", junit::report(NAME, &[cases::of_errors(&args.directory, diagnostics)?])?),
+        Format::Sarif => json(&sarif::log(&findings::of(&args.directory, diagnostics)?))?,
+        Format::Github => print!("{}", github::commands(&findings::of(&args.directory, diagnostics)?)),
+    }
+    Ok(ExitCode::from(ERRORS))
 }
 
 /// `1 case`, `2 cases`.

@@ -82,6 +82,7 @@ fn files_are_called_as_the_repository_calls_them() {
     assert_eq!(root.file(Path::new("../policies"), "a/b.gate"), inside("policies/a/b.gate"));
     assert_eq!(root.file(Path::new("./.././policies/"), "b.gate"), inside("policies/b.gate"));
     assert_eq!(root.file(&real.join("link"), "b.gate"), inside("policies/b.gate"));
+    assert_eq!(root.file(Path::new(""), "../policies/b.gate"), inside("policies/b.gate"));
     assert_eq!(root.file(Path::new("../gone/./x/.."), "b.gate"), inside("gone/b.gate"));
     assert_eq!(root.file(Path::new("../.."), "b.gate"), File::Outside(real.join("b.gate")));
 }

@@ -127,7 +127,8 @@ impl Policy {
     pub(super) fn corners(&self, target: &Target, source: ApparatusIx, asks: &Asks) -> Vec<Corner<'_>> {
         let gateway = self.model.gateway_of[source];
         let naming = target.rules.iter().filter(|rule| rule.sources.iter().any(|named| self.means(*named, source)));
-        let flows = naming.flat_map(|rule| &rule.flows).filter(|(of, _)| *of == gateway).flat_map(|(_, flows)| flows.iter());
+        let flows =
+            naming.flat_map(|rule| &rule.flows).filter(|(of, _)| *of == gateway).flat_map(|(_, flows)| flows.iter());
         let flows: BTreeSet<&Flow> = flows.collect();
         let mut corners = vec![];
         for flow in flows {
