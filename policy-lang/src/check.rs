@@ -6,7 +6,10 @@ mod cover;
 mod declare;
 mod ends;
 mod lan;
+mod respond;
 mod target;
+mod uses;
+mod window;
 
 use crate::ast::Ast;
 use crate::diagnostic::{Code, Diagnostic};
@@ -34,12 +37,22 @@ pub(crate) fn check(ast: &Ast, sources: &Sources<'_>, diagnostics: &mut Vec<Diag
         targets: vec![],
         literal_hosts: BTreeSet::new(),
     };
+    checker.uses(ast);
     let lans = checker.apparatuses(ast, &mut model);
     checker.groups(ast, &mut model);
     model.labels = condition::labels(ast);
-    let mut conditions = checker.lets(ast, &model);
-    checker.targets(ast, &mut model, &lans, &mut conditions);
+    let conditions = checker.lets(ast, &model);
+    let windows = checker.windows(ast, &model);
+    let mut known = Known { lans, windows, conditions };
+    checker.targets(ast, &mut model, &mut known);
     model
+}
+
+/// What rules may name, beside apparatuses and groups.
+struct Known {
+    lans: lan::Lans,
+    windows: window::Windows,
+    conditions: condition::Conditions,
 }
 
 /// Where errors go while a policy is checked.

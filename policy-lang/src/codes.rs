@@ -64,8 +64,18 @@ codes! {
     ConditionType "P028" Error "a condition that does not fit the types of its context";
     BadFact "P029" Error "a fact whose type, default or party is wrong";
     NoLan "P030" Error "a gateway without a LAN";
+    UnknownWindow "P031" Error "an unknown time window";
+    BadWindow "P032" Error "a day, time or date of a window that is wrong, or a window of nothing";
+    NoCandidate "P033" Error "a dispatch without anybody who holds a permit, or that names one who holds none";
+    BadResponse "P034" Error "a watch or a dispatch that lacks a part, or has one that does not fit";
+    BadAlias "P035" Error "an alias that does not fit its prefix";
+    BadUse "P036" Error "a file that `use` may not name, or that is not there";
+    UseCycle "P037" Error "files that use each other in a circle";
     Covered "P050" Warning "a permit that adds nothing";
     Unlimited "P051" Warning "a permit whose sessions never end by themselves";
+    OnlyWhen "P052" Warning "a candidate that only a condition could enable";
+    Tie "P053" Warning "a dispatch by priority that comes down to the order of the files";
+    UnusedTerminals "P054" Warning "`terminals` of a target that none of its permits uses";
 }
 
 impl fmt::Display for Code {

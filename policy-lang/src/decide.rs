@@ -4,6 +4,7 @@
 mod denial;
 mod lease;
 mod request;
+mod respond;
 
 use crate::ast::Effect;
 use crate::estate::Apparatus;
@@ -19,6 +20,7 @@ use cedar_policy::{Authorizer, Decision as CedarDecision, PolicySet};
 pub use denial::{Denial, DenialReason};
 use jiff::Timestamp;
 pub use request::{PacketEnd, PacketQuestion, Protocol};
+pub use respond::{Candidate, Dispatching, Watched};
 use std::time::Duration;
 
 /// What is asked: may this source have a session to this target, now?

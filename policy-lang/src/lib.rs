@@ -48,13 +48,15 @@ mod respond;
 mod rule;
 mod source;
 mod survey;
+mod uses;
 mod values;
 
 pub use decide::{
-    Decision, Denial, DenialReason, PacketEnd, PacketQuestion, Permit, Protocol, Question, Reach, Selectable,
+    Candidate, Decision, Denial, DenialReason, Dispatching, PacketEnd, PacketQuestion, Permit, Protocol, Question,
+    Reach, Selectable, Watched,
 };
 pub use diagnostic::{Code, Diagnostic, Severity};
-pub use estate::{Apparatus, ApparatusKind, Estate, Terminal, TerminalAddress};
+pub use estate::{Alias, Apparatus, ApparatusKind, Estate, Terminal, TerminalAddress};
 pub use facts::{Fact, FactError, FactType, FactValue, FactValues, Party};
 pub use fingerprint::Fingerprint;
 pub use pair::{HostSpec, Pair, Ports, Service, Side};
@@ -64,3 +66,4 @@ pub use respond::{Alert, Cause, Incident, Probe, Watch};
 pub use rule::RuleRef;
 pub use source::SourceFile;
 pub use survey::{SCENARIOS, Scenario, Survey};
+pub use uses::{Use, uses};

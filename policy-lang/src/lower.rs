@@ -1,6 +1,7 @@
 //! From a checked policy to Cedar: the law is that every decision is a Cedar decision.
 //! Each target becomes three small policy sets, one for each action, so that a request costs the same in an estate of any size.
 
+pub(crate) mod alert;
 pub(crate) mod schema;
 pub(crate) mod text;
 
@@ -99,7 +100,7 @@ impl<'m> Lowering<'m> {
         let same_lan = format!("forbid(principal in {lan}, action, {resource});");
         drafts.push(draft(&target.place, Origin::SameLan, "same-lan", &Action::ALL, same_lan));
         let caps =
-            [(target.cap, &target.place, "limit"), (self.model.estate.cap, &self.model.estate_at, "estate-limit")];
+            [(target.cap, &target.cap_at, "limit"), (self.model.estate.cap, &self.model.estate_at, "estate-limit")];
         for (cap, at, kind) in caps {
             if let Some(cap) = cap {
                 let actions = "action in [Action::\"keepOpen\", Action::\"reachTerminal\"]";

@@ -2,7 +2,7 @@
 //! Names are indexes here, and every word has become a value.
 
 use crate::ast::Effect;
-use crate::estate::{Apparatus, ApparatusKind, Estate};
+use crate::estate::{Alias, Apparatus, ApparatusKind, Estate};
 use crate::facts::Fact;
 use crate::pair::Flow;
 use crate::respond::Response;
@@ -44,12 +44,16 @@ pub(crate) struct Group {
     pub(crate) gateways: Vec<ApparatusIx>,
 }
 
+/// All `target` blocks of one apparatus, in the order of the files.
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) apparatus: ApparatusIx,
+    /// The first of its blocks.
     pub(crate) at: Span,
     pub(crate) place: RuleRef,
     pub(crate) cap: Option<Duration>,
+    /// The block that says the cap; the first one where none does.
+    pub(crate) cap_at: RuleRef,
     pub(crate) rules: Vec<Rule>,
     /// Watches, and what else starts an incident, in the order of the files.
     pub(crate) responses: Vec<Response>,
@@ -81,6 +85,8 @@ pub(crate) struct Condition {
     pub(crate) cedar: String,
     /// Whether its answer may change with time alone.
     pub(crate) timed: bool,
+    /// Whether it is the `during` of a rule.
+    pub(crate) window: bool,
 }
 
 impl Model {
@@ -88,6 +94,14 @@ impl Model {
     pub(crate) fn lans(&self, apparatus: ApparatusIx) -> &[IpNet] {
         match &self.apparatuses[self.gateway_of[apparatus]].kind {
             ApparatusKind::Gateway { lans, .. } => lans,
+            ApparatusKind::Client { .. } => &[],
+        }
+    }
+
+    /// The aliases of the LAN on whose side an apparatus stands.
+    pub(crate) fn aliases(&self, apparatus: ApparatusIx) -> &[Alias] {
+        match &self.apparatuses[self.gateway_of[apparatus]].kind {
+            ApparatusKind::Gateway { aliases, .. } => aliases,
             ApparatusKind::Client { .. } => &[],
         }
     }

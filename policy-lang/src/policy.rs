@@ -10,12 +10,14 @@ use crate::fingerprint::Fingerprint;
 use crate::lower::{self, Action, Lowered, Lowering, schema};
 use crate::model::{ApparatusIx, Model, Source, Target};
 use crate::parse;
+use crate::respond::Trigger;
 use crate::rule::RuleRef;
 use crate::source::{SourceFile, Sources, Span};
-use cedar_policy::{Entities, Schema};
+use cedar_policy::{Entities, PolicySet, Schema};
 use ipnet::IpNet;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 /// What came of compiling a policy.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub struct Policy {
     pub(crate) schema: Schema,
     pub(crate) entities: Entities,
     pub(crate) targets: HashMap<ApparatusIx, CompiledTarget>,
+    /// The `on alert` conditions of each target that has some, lowered when they are first asked.
+    alerts: HashMap<ApparatusIx, OnceLock<Result<PolicySet, String>>>,
     /// For each source, the targets of which some permit names it.
     named_by: HashMap<Source, Vec<ApparatusIx>>,
     /// The groups of each apparatus.
@@ -52,7 +56,7 @@ pub(crate) struct CompiledTarget {
     pub(crate) timed: bool,
 }
 
-/// A single address that `terminals` name.
+/// A single address that `terminals` or a `watch` name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LiteralHost<'p> {
     /// The address.
@@ -109,7 +113,9 @@ fn build(model: Model, fingerprint: Fingerprint) -> Result<Policy, (Span, String
         }
         targets.insert(target.apparatus, CompiledTarget { lowered, ix, rules, timed });
     }
-    Ok(Policy { model, fingerprint, schema, entities, targets, named_by, groups_of })
+    let has_alerts = |target: &&Target| target.responses.iter().any(|r| matches!(r.trigger, Trigger::Alert(_)));
+    let alerts = model.targets.iter().filter(has_alerts).map(|t| (t.apparatus, OnceLock::new())).collect();
+    Ok(Policy { alerts, model, fingerprint, schema, entities, targets, named_by, groups_of })
 }
 
 impl Policy {
@@ -155,7 +161,7 @@ impl Policy {
         facts::from_json(&self.model.facts, json, Some(party))
     }
 
-    /// Every single address that `terminals` name, with the gateway whose LAN holds it;
+    /// Every single address that `terminals` or a `watch` name, with the gateway whose LAN holds it;
     /// sorted. Addresses of declared terminals and apparatuses are among them only where
     /// a rule writes them out.
     pub fn literal_hosts(&self) -> impl Iterator<Item = LiteralHost<'_>> {
@@ -175,9 +181,19 @@ impl Policy {
         for action in Action::ALL {
             policies.extend(target.lowered.policies(action).policies().map(|p| (p.id(), p.to_string())));
         }
+        if let Ok(alerts) = self.alerts(self.target(target)) {
+            policies.extend(alerts.policies().map(|p| (p.id(), p.to_string())));
+        }
         policies.sort();
         policies.dedup();
         Some(policies.into_iter().map(|(id, text)| format!("// {id}\n{text}\n")).collect::<Vec<_>>().join("\n"))
+    }
+
+    /// The `on alert` conditions of a target in Cedar; an error where it has none.
+    pub(crate) fn alerts(&self, target: &Target) -> Result<&PolicySet, &str> {
+        let alerts = self.alerts.get(&target.apparatus).ok_or("no `on alert` here")?;
+        let lowered = alerts.get_or_init(|| lower::alert::policies(&self.model, target));
+        lowered.as_ref().map_err(String::as_str)
     }
 
     pub(crate) fn target(&self, compiled: &CompiledTarget) -> &Target {

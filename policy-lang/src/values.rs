@@ -9,8 +9,25 @@ use std::time::Duration;
 /// No limit is longer than this: ten years, well within what Cedar and clocks can hold.
 const LONGEST: u64 = 10 * 366 * 24 * 3600;
 
-/// `90s`, `15min`, `1h`, `2h30min`, `1d`.
+/// A limit of a session: a duration that is not zero.
 pub(crate) fn duration(word: &str) -> Result<Duration, String> {
+    match seconds(word)? {
+        0 => Err("a limit of 0 would forbid every session; use `forbid` for that".to_owned()),
+        n if n > LONGEST => Err("no limit may be longer than ten years; leave it out for none".to_owned()),
+        n => Ok(Duration::from_secs(n)),
+    }
+}
+
+/// Any other duration; zero is one.
+pub(crate) fn interval(word: &str) -> Result<Duration, String> {
+    match seconds(word)? {
+        n if n > LONGEST => Err("nothing may take longer than ten years".to_owned()),
+        n => Ok(Duration::from_secs(n)),
+    }
+}
+
+/// `90s`, `15min`, `1h`, `2h30min`, `1d`.
+fn seconds(word: &str) -> Result<u64, String> {
     let expected = || "write it as `90s`, `15min`, `1h`, `2h30min` or `1d`".to_owned();
     let mut rest = word;
     let mut total: u64 = 0;
@@ -34,12 +51,7 @@ pub(crate) fn duration(word: &str) -> Result<Duration, String> {
         rest = &rest[letters..];
         total = number.checked_mul(unit).and_then(|n| n.checked_add(total)).unwrap_or(u64::MAX);
     }
-    match total {
-        0 if word.is_empty() => Err(expected()),
-        0 => Err("a limit of 0 would forbid every session; use `forbid` for that".to_owned()),
-        n if n > LONGEST => Err("no limit may be longer than ten years; leave it out for none".to_owned()),
-        n => Ok(Duration::from_secs(n)),
-    }
+    if word.is_empty() { Err(expected()) } else { Ok(total) }
 }
 
 /// A duration as the language writes it; with milliseconds where it has any.

@@ -45,6 +45,12 @@ pub(crate) fn load(directory: &Path) -> anyhow::Result<Loaded> {
             errors.join("\n")
         );
     };
+    if let Some(aliased) = policy.apparatuses().find(|apparatus| apparatus.has_aliases()) {
+        bail!(
+            "the LAN of `{}` has an alias, and gateways do not translate addresses yet\n  help: give its LAN a prefix of its own to play it here",
+            aliased.id
+        );
+    }
     let facts = FactValues::new();
     let estate = from_policy(&policy, &facts);
     Ok(Loaded { policy, facts, estate })
@@ -86,7 +92,7 @@ fn from_policy(policy: &Policy, facts: &FactValues) -> Estate {
     let mut estate = Estate { group: policy.estate().group.clone(), ..Estate::default() };
     for apparatus in policy.apparatuses() {
         match &apparatus.kind {
-            ApparatusKind::Gateway { lans, address, terminals } => {
+            ApparatusKind::Gateway { lans, address, terminals, .. } => {
                 let terminal = |terminal: &policy_lang::Terminal| TerminalSite {
                     name: terminal.name.clone(),
                     at: match &terminal.at {

@@ -4,7 +4,7 @@
 mod tokens;
 
 use super::{Checker, nearest};
-use crate::ast::{Ast, ConditionDecl};
+use crate::ast::{Ast, ConditionDecl, TriggerDecl};
 use crate::diagnostic::Code;
 use crate::lower::schema;
 use crate::model::{Condition, Model};
@@ -19,8 +19,24 @@ const MAX_BYTES: usize = 8 * 1024;
 /// How deep parentheses, brackets and braces of a condition may nest.
 const MAX_NESTING: usize = 64;
 
-/// The text that makes a policy of a condition, before it.
-const BEFORE: &str = "permit(principal, action == Action::\"openSession\", resource) ";
+/// What a condition is about, which settles what its context holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum About {
+    /// A session: `when`, `unless` and `let`.
+    Session,
+    /// An alert from outside: `on alert`.
+    Alert,
+}
+
+impl About {
+    /// The text that makes a policy of a condition, before its keyword.
+    fn head(self) -> &'static str {
+        match self {
+            About::Session => "permit(principal, action == Action::\"openSession\", resource) ",
+            About::Alert => "permit(principal, action == Action::\"answerAlert\", resource) ",
+        }
+    }
+}
 
 /// What is known about conditions so far.
 pub(super) struct Conditions {
@@ -29,7 +45,7 @@ pub(super) struct Conditions {
     lets: HashMap<String, Option<String>>,
     facts: HashSet<String>,
     /// Conditions that Cedar has found good: most rules of a large policy share a few.
-    good: HashSet<(bool, String)>,
+    good: HashSet<(About, bool, String)>,
 }
 
 impl Checker<'_, '_> {
@@ -56,7 +72,7 @@ impl Checker<'_, '_> {
             if !self.let_name(&decl.name, &names) {
                 continue;
             }
-            let text = self.cedar(&decl.cedar, None, &mut conditions).map(|condition| condition.cedar);
+            let text = self.cedar(&decl.cedar, About::Session, None, &mut conditions).map(|condition| condition.cedar);
             names.insert(decl.name.node.clone());
             conditions.lets.insert(decl.name.node.clone(), text);
         }
@@ -65,11 +81,22 @@ impl Checker<'_, '_> {
 
     /// A condition of a rule; `None` if it is wrong, which has been reported.
     pub(super) fn condition(&mut self, decl: &ConditionDecl, conditions: &mut Conditions) -> Option<Condition> {
-        self.cedar(&decl.cedar, Some(decl.unless), conditions)
+        self.cedar(&decl.cedar, About::Session, Some(decl.unless), conditions)
+    }
+
+    /// The condition of an `on alert`; `None` if it is wrong, which has been reported.
+    pub(super) fn alert_condition(&mut self, cedar: &Word, conditions: &mut Conditions) -> Option<Condition> {
+        self.cedar(cedar, About::Alert, Some(false), conditions)
     }
 
     /// Checks a condition; `unless` is `None` for a `let`, which may also be constant.
-    fn cedar(&mut self, word: &Word, unless: Option<bool>, conditions: &mut Conditions) -> Option<Condition> {
+    fn cedar(
+        &mut self,
+        word: &Word,
+        about: About,
+        unless: Option<bool>,
+        conditions: &mut Conditions,
+    ) -> Option<Condition> {
         if word.node.trim().is_empty() {
             let help = Some("write a Cedar condition, such as `context.hour < 17`".to_owned());
             self.report(Code::ConditionSyntax, word.span, "an empty condition", "nothing between the braces", help);
@@ -87,14 +114,15 @@ impl Checker<'_, '_> {
             self.report(Code::TooDeep, word.span, "this condition is too long", "too long", help);
             return None;
         }
-        let key = (unless == Some(true), expanded.text);
+        let key = (about, unless == Some(true), expanded.text);
         if !(unless.is_some() && conditions.good.contains(&key)) {
-            let expanded = Expanded { text: key.1.clone(), pieces: expanded.pieces };
-            if !self.readable(&expanded, conditions) || !self.well_typed(&expanded, unless, conditions) {
+            let expanded = Expanded { text: key.2.clone(), pieces: expanded.pieces };
+            if !self.readable(&expanded, conditions) || !self.well_typed(&expanded, about, unless, conditions) {
                 return None;
             }
         }
-        let condition = Condition { unless: key.0, timed: tokens::asks_time(&key.1), cedar: key.1.clone() };
+        let condition =
+            Condition { unless: key.1, timed: tokens::asks_time(&key.2), cedar: key.2.clone(), window: false };
         if unless.is_some() {
             conditions.good.insert(key);
         }
@@ -130,12 +158,12 @@ impl Checker<'_, '_> {
         nearest(text, conditions.lets.keys().map(String::as_str)).map(|name| format!("did you mean `{name}`?"))
     }
 
-    fn well_typed(&mut self, expanded: &Expanded, unless: Option<bool>, conditions: &Conditions) -> bool {
+    fn well_typed(&mut self, expanded: &Expanded, about: About, unless: Option<bool>, conditions: &Conditions) -> bool {
         let Some(validator) = &conditions.validator else {
             return true;
         };
         let keyword = if unless == Some(true) { "unless" } else { "when" };
-        let before = format!("{BEFORE}{keyword} {{ ");
+        let before = format!("{}{keyword} {{ ", about.head());
         let policy = format!("{before}{}\n }};", expanded.text);
         let policies = Policy::parse(Some(PolicyId::new("condition")), &policy)
             .map_err(|e| e.to_string())
@@ -166,7 +194,8 @@ impl Checker<'_, '_> {
             }
             let message = sentence(error);
             let text = expanded.text.get(at.saturating_sub(before.len())..).unwrap_or_default();
-            let help = self.context_help(text, conditions).or_else(|| error.help().map(|h| plain(&h.to_string())));
+            let help =
+                self.context_help(text, about, conditions).or_else(|| error.help().map(|h| plain(&h.to_string())));
             self.report(Code::ConditionType, span, message, "does not fit the types", help);
         }
         let never = result.validation_warnings().any(|w| matches!(w, ValidationWarning::ImpossiblePolicy(_)));
@@ -186,12 +215,15 @@ impl Checker<'_, '_> {
     }
 
     /// Advice on `context.x` where `x` is not known here.
-    fn context_help(&mut self, text: &str, conditions: &Conditions) -> Option<String> {
+    fn context_help(&mut self, text: &str, about: About, conditions: &Conditions) -> Option<String> {
         const COMMON: [&str; 9] =
             ["now", "hour", "minute", "weekday", "reason", "ticket", "elapsed", "incident", "alert"];
         let name = text.strip_prefix("context.")?;
         let end = name.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(name.len());
         let name = &name[..end];
+        if name == "incident" && about == About::Alert {
+            return Some("an alert is answered before there is an incident: ask for `context.alert`".to_owned());
+        }
         if conditions.facts.contains(name) || COMMON.contains(&name) {
             return None;
         }
@@ -203,11 +235,23 @@ impl Checker<'_, '_> {
     }
 }
 
+impl Condition {
+    /// Whether it asks for the incident or its alert, so that it is made for a dispatch.
+    pub(super) fn asks_incident(&self) -> bool {
+        tokens::asks_incident(&self.cedar)
+    }
+}
+
 /// The labels of alerts that the conditions of a policy ask for: the schema has these and no others.
 pub(super) fn labels(ast: &Ast) -> BTreeSet<String> {
     let rules = ast.targets.iter().flat_map(|target| &target.rules).flat_map(|rule| &rule.conditions);
+    let alerts =
+        ast.targets.iter().flat_map(|target| &target.responses).filter_map(|response| match &response.trigger {
+            TriggerDecl::Alert(cedar) => Some(&cedar.node),
+            _ => None,
+        });
     let texts = ast.lets.iter().map(|decl| &decl.cedar.node).chain(rules.map(|condition| &condition.cedar.node));
-    texts.flat_map(|text| tokens::labels(text)).collect()
+    texts.chain(alerts).flat_map(|text| tokens::labels(text)).collect()
 }
 
 /// The first place that an error of Cedar's points at, as offset and length.

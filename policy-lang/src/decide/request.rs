@@ -1,8 +1,8 @@
 //! The Cedar request that a question becomes.
 //! Its context is checked against the schema; what does not fit is an error, and so a denial.
 
-use super::Known;
-use crate::facts::FactValue;
+use super::{Known, Question};
+use crate::facts::{FactValue, FactValues};
 use crate::lower::text::{ip, net};
 use crate::lower::{Action, entity, entity_type};
 use crate::pair::Side;
@@ -77,26 +77,8 @@ impl Policy {
         packet: Option<&PacketQuestion<'_>>,
     ) -> Result<Request, String> {
         let text = |s: &str| RestrictedExpression::new_string(s.to_owned());
-        let zoned = now.to_zoned(self.model.estate.zone.clone());
-        // Cedar reads years of four digits only.
-        let utc = now.to_zoned(jiff::tz::TimeZone::UTC);
-        if !(1..=9999).contains(&utc.year()) {
-            return Err(format!("{now} is beyond what a policy can be asked about"));
-        }
-        let millis = i64::try_from(elapsed.as_millis()).map_err(|_| "the session is too old to judge".to_owned())?;
-        let mut pairs: Vec<(String, RestrictedExpression)> = vec![
-            ("now".into(), RestrictedExpression::new_datetime(utc.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())),
-            ("hour".into(), RestrictedExpression::new_long(zoned.hour().into())),
-            ("minute".into(), RestrictedExpression::new_long(zoned.minute().into())),
-            ("weekday".into(), RestrictedExpression::new_long(zoned.weekday().to_monday_one_offset().into())),
-            ("reason".into(), text(known.question.reason)),
-            ("ticket".into(), text(known.question.ticket)),
-            ("elapsed".into(), RestrictedExpression::new_duration(format!("{millis}ms"))),
-        ];
-        for fact in &self.model.facts {
-            let value = known.question.facts.get(&fact.name).unwrap_or(&fact.default);
-            pairs.push((fact.name.clone(), cedar(value)));
-        }
+        let Question { reason, ticket, facts, .. } = known.question;
+        let mut pairs = self.common_context(reason, ticket, facts, now, elapsed)?;
         if let Some(incident) = known.question.incident {
             let fields = [("terminal", text(&incident.terminal)), ("cause", text(incident.cause.as_str()))];
             pairs.push(("incident".into(), record(fields.map(|(name, value)| (name.to_owned(), value)))?));
@@ -128,8 +110,41 @@ impl Policy {
 }
 
 impl Policy {
+    /// What the context of every action holds.
+    pub(super) fn common_context(
+        &self,
+        reason: &str,
+        ticket: &str,
+        facts: &FactValues,
+        now: Timestamp,
+        elapsed: Duration,
+    ) -> Result<Vec<(String, RestrictedExpression)>, String> {
+        let text = |s: &str| RestrictedExpression::new_string(s.to_owned());
+        let zoned = now.to_zoned(self.model.estate.zone.clone());
+        // Cedar reads years of four digits only.
+        let utc = now.to_zoned(jiff::tz::TimeZone::UTC);
+        if !(1..=9999).contains(&utc.year()) {
+            return Err(format!("{now} is beyond what a policy can be asked about"));
+        }
+        let millis = i64::try_from(elapsed.as_millis()).map_err(|_| "the session is too old to judge".to_owned())?;
+        let mut pairs = vec![
+            ("now".to_owned(), RestrictedExpression::new_datetime(utc.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())),
+            ("hour".to_owned(), RestrictedExpression::new_long(zoned.hour().into())),
+            ("minute".to_owned(), RestrictedExpression::new_long(zoned.minute().into())),
+            ("weekday".to_owned(), RestrictedExpression::new_long(zoned.weekday().to_monday_one_offset().into())),
+            ("reason".to_owned(), text(reason)),
+            ("ticket".to_owned(), text(ticket)),
+            ("elapsed".to_owned(), RestrictedExpression::new_duration(format!("{millis}ms"))),
+        ];
+        for fact in &self.model.facts {
+            let value = facts.get(&fact.name).unwrap_or(&fact.default);
+            pairs.push((fact.name.clone(), cedar(value)));
+        }
+        Ok(pairs)
+    }
+
     /// An alert with exactly the labels that the policy asks for.
-    fn alert(&self, alert: &Alert) -> Result<RestrictedExpression, String> {
+    pub(super) fn alert(&self, alert: &Alert) -> Result<RestrictedExpression, String> {
         let text = |s: &str| RestrictedExpression::new_string(s.to_owned());
         let label = |name: &String| (name.clone(), text(alert.labels.get(name).map_or("", String::as_str)));
         record([

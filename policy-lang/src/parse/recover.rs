@@ -8,11 +8,14 @@ use pest::Parser as _;
 use pest::error::{Error, ErrorVariant, InputLocation};
 use pest::iterators::Pair;
 
-const TOP: &[&str] = &["estate", "fact", "gateway", "group", "let", "target"];
+const TOP: &[&str] = &["estate", "fact", "gateway", "group", "let", "target", "window", "use"];
 const IN_ESTATE: &[&str] = &["timezone", "limit"];
 const IN_GATEWAY: &[&str] = &["lan", "address", "terminal", "client"];
-const IN_TARGET: &[&str] = &["limit", "permit", "forbid", "terminals", "priority", "when", "unless"];
+const IN_TARGET: &[&str] =
+    &["limit", "permit", "forbid", "terminals", "priority", "when", "unless", "during", "watch", "on"];
 const IN_BODY: &[&str] = &["terminals", "limit", "tcp", "udp", "icmp"];
+const IN_WATCH: &[&str] = &["probe", "dispatch"];
+const IN_DISPATCH: &[&str] = &["confirm", "close"];
 
 impl Reader<'_, '_> {
     /// Reports a pair that is no item; true if something of its block was lost.
@@ -23,6 +26,8 @@ impl Reader<'_, '_> {
             Rule::junk_gateway => IN_GATEWAY,
             Rule::junk_target => IN_TARGET,
             Rule::junk_body => IN_BODY,
+            Rule::junk_watch => IN_WATCH,
+            Rule::junk_dispatch => IN_DISPATCH,
             Rule::unsupported | Rule::unsupported_in => {
                 let word = pair.into_inner().next().map(|p| self.word(&p));
                 if let Some(word) = word {
@@ -70,6 +75,12 @@ impl Reader<'_, '_> {
             format!("`{first}` belongs inside a `target … {{ }}` block")
         } else if words == TOP && IN_GATEWAY.contains(&first) {
             format!("`{first}` belongs inside a `gateway … {{ }}` block")
+        } else if words != IN_WATCH && IN_WATCH.contains(&first) {
+            format!("`{first}` belongs inside `watch TERMINAL {{ }}`, and `dispatch` also after `on …`")
+        } else if words != IN_DISPATCH && IN_DISPATCH.contains(&first) {
+            format!("`{first}` belongs inside the `{{ }}` of a `dispatch`")
+        } else if words == IN_GATEWAY && (first == "as" || first == "alias") {
+            "an alias follows its prefix: `lan 192.168.1.0/24 as 10.201.7.0/24`".to_owned()
         } else {
             match nearest(first, words) {
                 Some(word) => format!("did you mean `{word}`?"),
@@ -145,6 +156,15 @@ fn strict(keyword: &str, words: &[&str]) -> Option<Rule> {
         "terminals" => Rule::terminals,
         "priority" => Rule::priority,
         "when" | "unless" => Rule::condition,
+        "during" => Rule::during,
+        "window" => Rule::window,
+        "use" => Rule::use_file,
+        "watch" => Rule::watch,
+        "on" => Rule::on,
+        "probe" => Rule::probe,
+        "dispatch" => Rule::dispatch,
+        "confirm" => Rule::confirm,
+        "close" => Rule::close_on,
         _ => return None,
     })
 }
@@ -205,6 +225,24 @@ fn name(rule: Rule) -> Option<&'static str> {
         Rule::limit | Rule::k_limit => "`limit`",
         Rule::access | Rule::k_permit => "`permit`",
         Rule::k_forbid => "`forbid`",
+        Rule::during | Rule::k_during => "`during`",
+        Rule::time_span => "a window or days",
+        Rule::times => "a time such as `07:00-19:00`",
+        Rule::window_body => "`{`",
+        Rule::window_from | Rule::k_from => "`from`",
+        Rule::window_until | Rule::k_until => "`until`",
+        Rule::watch | Rule::k_watch => "`watch`",
+        Rule::probe | Rule::k_probe => "`probe`",
+        Rule::dispatch | Rule::k_dispatch => "`dispatch`",
+        Rule::by_priority => "`by priority`",
+        Rule::dispatch_body => "`{`",
+        Rule::k_alert => "`alert`",
+        Rule::k_request => "`request`",
+        Rule::k_on => "`on`",
+        Rule::confirm | Rule::k_confirm => "`confirm`",
+        Rule::close_on | Rule::k_close => "`close`",
+        Rule::k_recovery => "`recovery`",
+        Rule::k_after => "`after`",
         _ => return None,
     })
 }
@@ -215,7 +253,9 @@ fn nearest<'w>(word: &str, words: &[&'w str]) -> Option<&'w str> {
         return None;
     }
     let distance = |w: &&&str| strsim::osa_distance(word, w);
-    words.iter().min_by_key(distance).filter(|w| distance(w) <= 2).copied()
+    // At most two letters, and never most of the word.
+    let near = |w: &&&str| distance(w) <= 2 && 2 * distance(w) <= word.chars().count().max(w.len());
+    words.iter().min_by_key(distance).filter(near).copied()
 }
 
 fn list(words: &[&str]) -> String {

@@ -2,7 +2,7 @@
 //! What follows from it for sessions is told at their targets.
 
 use super::{Entry, Kind, Verdict};
-use crate::estate::{Apparatus, ApparatusKind, Estate, Terminal, TerminalAddress};
+use crate::estate::{Alias, Apparatus, ApparatusKind, Estate, Terminal, TerminalAddress};
 use crate::facts::{Fact, FactValue};
 use crate::policy::Policy;
 use crate::values::said;
@@ -94,13 +94,18 @@ impl Changes {
         });
         match (&old.kind, &new.kind) {
             (
-                ApparatusKind::Gateway { lans: before, terminals: old, .. },
-                ApparatusKind::Gateway { lans: after, terminals: new, .. },
+                ApparatusKind::Gateway { lans: before, aliases: were, terminals: old, .. },
+                ApparatusKind::Gateway { lans: after, aliases: are, terminals: new, .. },
             ) => {
                 let (mut before, mut after) = (before.clone(), after.clone());
                 before.sort();
                 after.sort();
                 self.turn(Kind::Apparatus, &format!("{id}: lan"), &before, &after, |lans| list(lans));
+                let aliases = |aliases: &Vec<Alias>| {
+                    let each = aliases.iter().map(|alias| format!("{} as {}", alias.real, alias.known_as));
+                    if aliases.is_empty() { "none".to_owned() } else { each.collect::<Vec<_>>().join(", ") }
+                };
+                self.turn(Kind::Apparatus, &format!("{id}: aliases"), were, are, aliases);
                 self.terminals(id, old, new);
             }
             (ApparatusKind::Client { division: before, .. }, ApparatusKind::Client { division: after, .. }) => {

@@ -165,6 +165,14 @@ pub(super) fn labels(text: &str) -> Vec<String> {
     named.collect()
 }
 
+/// Whether a condition asks for the incident or its alert, so that it is made for a dispatch.
+pub(super) fn asks_incident(text: &str) -> bool {
+    tokens(text).any(|(kind, start, end)| match kind {
+        Kind::Name => matches!(&text[start..end], "incident" | "alert"),
+        _ => false,
+    })
+}
+
 /// Whether a condition's answer may change with time alone. Rather once too often: a
 /// string may spell an attribute's name in escapes.
 pub(super) fn asks_time(text: &str) -> bool {
