@@ -155,3 +155,6 @@ impl Entry {
         Change { verdict, kind, targets: targets.to_vec(), sources: sources.to_vec(), what, when, lines, certain }
     }
 }
+
+#[cfg(test)]
+mod tests;

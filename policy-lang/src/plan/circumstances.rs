@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// How many alternatives are told before an example is.
 const ALTERNATIVES: usize = 3;
+/// How many characters are told before an example is.
+const CHARACTERS: usize = 160;
 
 /// When something is so that is so in the scenarios `holds`, a part of `base`, those in which it
 /// could be so; both are places among the survey's scenarios. `None`: always.
@@ -12,19 +14,29 @@ pub(super) fn when(survey: &Survey, base: &BTreeSet<usize>, holds: &BTreeSet<usi
     if holds == base {
         return None;
     }
-    if let Some(words) = product(survey, base, holds) {
+    let short = |words: &String| words.chars().count() <= CHARACTERS;
+    if let Some(words) = product(survey, base, holds).filter(short) {
         return Some(words);
     }
     let rest: BTreeSet<usize> = base.difference(holds).copied().collect();
-    if let Some(words) = product(survey, base, &rest) {
+    if let Some(words) = product(survey, base, &rest).filter(short) {
         return Some(format!("unless {words}"));
     }
     let alternatives = (0..survey.dimensions.len()).filter_map(|dimension| split(survey, base, holds, dimension));
-    if let Some(words) = alternatives.min_by_key(Vec::len) {
-        return Some(words.join("; or "));
+    let told = alternatives.min_by_key(Vec::len).map(|alternatives| alternatives.join("; or "));
+    if let Some(words) = told.filter(short) {
+        return Some(words);
     }
-    let first = holds.first().map_or_else(String::new, |n| survey.scenarios[*n].to_string());
-    Some(format!("in {} of {} cases, such as {first}", holds.len(), base.len()))
+    let first = holds.first().map_or_else(String::new, |n| example(survey, *n));
+    let tried = if survey.exhaustive { "" } else { " tried" };
+    Some(format!("in {} of {} cases{tried}, such as {first}", holds.len(), base.len()))
+}
+
+/// A scenario, as far as it is not the plainest.
+fn example(survey: &Survey, n: usize) -> String {
+    let at = survey.scenarios[n].at.iter().zip(&survey.dimensions);
+    let words: Vec<String> = at.filter(|(value, _)| **value > 0).map(|(value, of)| of.says(*value)).collect();
+    if words.is_empty() { survey.scenarios[n].to_string() } else { words.join(", ") }
 }
 
 /// The words, if the scenarios are those that have certain values in each dimension by itself.

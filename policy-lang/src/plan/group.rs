@@ -13,8 +13,21 @@ pub(super) fn by_change(sources: Vec<(String, Vec<Entry>)>) -> AtTarget {
 
 /// Puts together the targets at which the same changes for the same sources.
 pub(super) fn by_target(targets: Vec<(String, AtTarget)>) -> Vec<Change> {
+    let each = targets.into_iter().flat_map(|(target, of)| of.into_iter().map(move |change| (target.clone(), change)));
+    // What changes at the same targets is told under one heading.
+    let mut headings: Vec<(Vec<String>, AtTarget)> = vec![];
+    let mut places: HashMap<Vec<String>, usize> = HashMap::new();
+    for (targets, change) in merged(each) {
+        match places.get(&targets) {
+            Some(place) => headings[*place].1.push(change),
+            None => {
+                places.insert(targets.clone(), headings.len());
+                headings.push((targets, vec![change]));
+            }
+        }
+    }
     let mut changes = vec![];
-    for (targets, of) in merged(targets) {
+    for (targets, of) in headings {
         for (sources, entries) in of {
             changes.extend(entries.into_iter().map(|entry| entry.of(&targets, &sources)));
         }
@@ -23,7 +36,7 @@ pub(super) fn by_target(targets: Vec<(String, AtTarget)>) -> Vec<Change> {
 }
 
 /// Names with equal values, together, where the first of them stood.
-fn merged<T: Clone + Eq + std::hash::Hash>(named: Vec<(String, T)>) -> Vec<(Vec<String>, T)> {
+fn merged<T: Clone + Eq + std::hash::Hash>(named: impl IntoIterator<Item = (String, T)>) -> Vec<(Vec<String>, T)> {
     let mut places: HashMap<T, usize> = HashMap::new();
     let mut out: Vec<(Vec<String>, T)> = vec![];
     for (name, value) in named {

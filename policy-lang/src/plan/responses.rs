@@ -65,25 +65,23 @@ fn words(condition: &Condition) -> String {
 
 /// Who is asked, one after another, as far as it does not depend on the moment.
 fn order(policy: &Policy, target: &Target, order: &Order) -> Vec<String> {
-    let mut best: BTreeMap<ApparatusIx, u32> = BTreeMap::new();
-    let mut first: Vec<ApparatusIx> = vec![];
-    for rule in target.rules.iter().filter(|rule| rule.effect == Effect::Permit) {
-        for member in rule.sources.iter().flat_map(|source| policy.model.members(*source)) {
-            let priority = rule.priority.unwrap_or(u32::MAX);
-            let known = best.entry(member).or_insert_with(|| {
-                first.push(member);
-                priority
-            });
-            *known = priority.min(*known);
+    // What is sorted by: the priority, the rule that gives it, and the place in that rule.
+    let mut best: BTreeMap<ApparatusIx, (u32, usize, usize)> = BTreeMap::new();
+    for (n, rule) in target.rules.iter().enumerate().filter(|(_, rule)| rule.effect == Effect::Permit) {
+        let members = rule.sources.iter().flat_map(|source| policy.model.members(*source));
+        for (position, member) in members.enumerate() {
+            let key = (rule.priority.unwrap_or(u32::MAX), n, position);
+            let known = best.entry(member).or_insert(key);
+            *known = key.min(*known);
         }
     }
     let by_priority = |mut members: Vec<ApparatusIx>| {
-        members.sort_by_key(|member| best.get(member).copied().unwrap_or(u32::MAX));
+        members.sort_by_key(|member| best.get(member).copied().unwrap_or((u32::MAX, usize::MAX, 0)));
         members
     };
     let mut all: Vec<ApparatusIx> = vec![];
     match order {
-        Order::ByPriority => all = by_priority(first),
+        Order::ByPriority => all = by_priority(best.keys().copied().collect()),
         Order::Named(sources) => {
             for source in sources {
                 all.extend(match source {
@@ -115,9 +113,6 @@ fn differences(old: &Said<'_>, new: &Said<'_>) -> Vec<Entry> {
         watch("failing", old.failing.to_string(), new.failing.to_string());
         watch("recovering", old.recovering.to_string(), new.recovering.to_string());
     }
-    let orders =
-        |said: &Said<'_>| format!("{}{}", if said.by_priority { "by priority: " } else { "" }, list(&said.order));
-    turn(Kind::Dispatch, Verdict::Neutral, "dispatch", orders(old), orders(new));
     let (was, is) = (old.dispatch, new.dispatch);
     let verdict = match (was.confirm, is.confirm) {
         (Some(_), None) => Verdict::Widens,
@@ -129,6 +124,15 @@ fn differences(old: &Said<'_>, new: &Said<'_>) -> Vec<Entry> {
     let longer = open(is.close_after) > open(was.close_after);
     let verdict = if longer { Verdict::Widens } else { Verdict::Narrows };
     turn(Kind::Dispatch, verdict, "close on recovery", close(was.close_after), close(is.close_after));
+    if old.order != new.order || old.by_priority != new.by_priority {
+        let line = |when: &str, said: &Said<'_>| {
+            let by = if said.by_priority { "by priority: " } else { "" };
+            format!("{when} {by}{}", list(&said.order))
+        };
+        let lines = vec![line("before ", old), line("after  ", new)];
+        entries
+            .push(Entry { lines, ..entry(Kind::Dispatch, Verdict::Neutral, format!("{heading}: order of dispatch")) });
+    }
     entries
 }
 

@@ -55,16 +55,21 @@ impl<'p> Sessions<'p> {
         {
             return vec![];
         }
-        let mut naming: BTreeMap<&str, Naming> = BTreeMap::new();
+        // Sources in the order of the new policy, then those that only the old one has.
+        let place = |source: &str| {
+            let of = |half: Half<'_>| half.policy.model.by_id.get(source).copied().unwrap_or(usize::MAX);
+            (of(halves[1]), of(halves[0]))
+        };
+        let mut naming: BTreeMap<((usize, usize), &str), Naming> = BTreeMap::new();
         for (source, rule) in halves[0].naming() {
-            naming.entry(source).or_default().0.push(rule);
+            naming.entry((place(source), source)).or_default().0.push(rule);
         }
         for (source, rule) in halves[1].naming() {
-            naming.entry(source).or_default().1.push(rule);
+            naming.entry((place(source), source)).or_default().1.push(rule);
         }
         let mut tables: HashMap<(Naming, Option<&str>), Rc<Table>> = HashMap::new();
         let mut changed = vec![];
-        for (source, naming) in &mut naming {
+        for ((_, source), naming) in &mut naming {
             naming.0.dedup();
             naming.1.dedup();
             if self.same(&halves, naming, source) {
@@ -215,6 +220,3 @@ impl<'p> Half<'p> {
         rules.flat_map(|rule| &rule.conditions)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -5,3 +5,4 @@ mod decisions;
 mod docs;
 mod fixtures;
 mod laws;
+mod plans;
