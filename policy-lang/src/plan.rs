@@ -6,12 +6,14 @@ mod estate;
 mod flows;
 mod group;
 mod lines;
+mod live;
 mod normal;
 mod responses;
 mod sessions;
 mod text;
 
 use crate::policy::Policy;
+pub use live::{LiveOutcome, LiveSession, live};
 use normal::Common;
 use serde::Serialize;
 use sessions::Sessions;

@@ -10,6 +10,7 @@ use policy_lang::{Compilation, Diagnostic, SourceFile, compile};
 use crate::output::{Format, json};
 
 mod explain;
+pub(crate) mod plan;
 mod render;
 
 /// Exit code where the policy has errors.
@@ -24,6 +25,8 @@ pub(crate) enum Verb {
     Check(Check),
     /// Say what a policy decides, and why.
     Explain(explain::Explain),
+    /// Say who gains and who loses what by a change of a policy.
+    Plan(plan::Plan),
 }
 
 #[derive(Args)]
@@ -39,6 +42,7 @@ pub(crate) fn run(verb: Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Check(args) => check(&args),
         Verb::Explain(args) => explain::run(&args),
+        Verb::Plan(args) => Ok(plan::run(&args)),
     }
 }
 

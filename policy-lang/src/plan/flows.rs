@@ -67,17 +67,29 @@ fn bits(address: IpAddr) -> u128 {
 
 /// The regions of a flow that its rule lets pass for `until` milliseconds.
 pub(super) fn regions(flow: &Flow, lans: Lans<'_>, until: u64) -> Vec<Region> {
-    let (from, to) = match flow.opener {
+    host_regions(flow.opener, &flow.from, &flow.to, &flow.service, lans, until)
+}
+
+/// The regions of a flow in its parts.
+pub(super) fn host_regions(
+    opener: Side,
+    from: &HostSpec,
+    to: &HostSpec,
+    service: &Service,
+    lans: Lans<'_>,
+    until: u64,
+) -> Vec<Region> {
+    let (here, there) = match opener {
         Side::Source => (lans.source, lans.target),
         Side::Target => (lans.target, lans.source),
     };
     let mut all = vec![];
-    let services = services(&flow.service);
-    for from in hosts(&flow.from, from) {
+    let services = services(service);
+    for from in hosts(from, here) {
         // No packet has an address of either family.
-        for to in hosts(&flow.to, to).into_iter().filter(|to| to.range.v6 == from.range.v6) {
+        for to in hosts(to, there).into_iter().filter(|to| to.range.v6 == from.range.v6) {
             all.extend(services.iter().map(|(protocol, ports)| Region {
-                opener: flow.opener,
+                opener,
                 from: from.clone(),
                 to: to.clone(),
                 protocol: *protocol,
