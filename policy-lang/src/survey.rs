@@ -91,7 +91,7 @@ fn survey(policies: &[&Policy], targets: &[&str], extra: &[&str], bound: usize) 
         let targets = targets.iter().filter_map(|id| policy.targets.get(policy.model.by_id.get(*id)?));
         let conditions = targets.flat_map(|target| &policy.target(target).rules).flat_map(|rule| &rule.conditions);
         for condition in conditions {
-            if seen.insert(condition.cedar.as_str()) {
+            if seen.insert(&*condition.cedar) {
                 asked.merge(&Asked::of(condition));
             }
         }

@@ -70,7 +70,8 @@ impl<'p> Common<'p> {
         let text = &condition.cedar;
         // A name may be spelt in escapes.
         let names = |name: &str| text.contains(name) || text.contains('\\');
-        (self.same_zone || !condition.timed)
+        let timed = || ["hour", "minute", "weekday"].into_iter().any(names);
+        (self.same_zone || !timed())
             && (self.same_groups || !names("Group"))
             && !self.changed_facts.iter().any(|fact| names(fact))
     }
@@ -100,7 +101,7 @@ pub(super) fn sorted(lans: &[IpNet]) -> Vec<&IpNet> {
 impl<'p> SourceRule<'p> {
     /// A rule as it concerns the sources behind one gateway.
     pub(super) fn of(rule: &'p Rule, gateway: ApparatusIx) -> Self {
-        let flows = rule.flows.iter().filter(|(of, _)| *of == gateway).flat_map(|(_, flows)| flows);
+        let flows = rule.flows.iter().filter(|(of, _)| *of == gateway).flat_map(|(_, flows)| flows.iter());
         Self { flows: in_order(flows), ..Self::bare(rule) }
     }
 
@@ -120,10 +121,10 @@ fn whole<'p>(model: &'p Model, target: &'p Target) -> Vec<WholeRule<'p>> {
     let rule = |rule: &'p Rule| WholeRule {
         sources: rule.sources.iter().flat_map(|source| model.members(*source)).map(id).collect(),
         flows: {
-            let of = |(gateway, flows): &'p (ApparatusIx, Vec<Flow>)| {
-                (id(*gateway), sorted(model.lans(*gateway)), in_order(flows))
-            };
-            let mut flows: Vec<_> = rule.flows.iter().map(of).collect();
+            let flows = rule.flows.iter();
+            let mut flows: Vec<_> = flows
+                .map(|(gateway, flows)| (id(*gateway), sorted(model.lans(*gateway)), in_order(flows.iter())))
+                .collect();
             flows.sort();
             flows
         },

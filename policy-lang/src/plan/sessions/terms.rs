@@ -44,7 +44,7 @@ impl Half<'_> {
         }
         let mut all = vec![];
         for rule in rules().filter(|rule| until(rule.limit) > elapsed) {
-            let flows = rule.flows.iter().filter(|(of, _)| *of == gateway).flat_map(|(_, flows)| flows);
+            let flows = rule.flows.iter().filter(|(of, _)| *of == gateway).flat_map(|(_, flows)| flows.iter());
             all.extend(flows.flat_map(|flow| regions(flow, lans, until(rule.limit))));
         }
         Some(Terms { priority: rules().filter_map(|rule| rule.priority).min(), limit, regions: all })
