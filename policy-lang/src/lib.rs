@@ -36,6 +36,7 @@ mod codes;
 mod decide;
 mod diagnostic;
 mod estate;
+mod export;
 mod facts;
 mod fingerprint;
 mod lower;
@@ -53,6 +54,7 @@ pub use decide::{
 };
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use estate::{Apparatus, ApparatusKind, Estate, Terminal, TerminalAddress};
+pub use export::{Act, Asked};
 pub use facts::{Fact, FactError, FactType, FactValue, FactValues, Party};
 pub use fingerprint::Fingerprint;
 pub use pair::{HostSpec, Pair, Ports, Service, Side};

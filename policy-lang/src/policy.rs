@@ -170,14 +170,23 @@ impl Policy {
 
     /// All Cedar policies of a target as text, each with its id; `None` for an unknown target.
     pub fn cedar_of(&self, target: &str) -> Option<String> {
-        let target = self.targets.get(self.model.by_id.get(target)?)?;
+        self.targets.get(self.model.by_id.get(target)?)?;
+        let policies = self.cedar_of_target(target).into_iter();
+        Some(policies.map(|(id, text)| format!("// {id}\n{text}\n")).collect::<Vec<_>>().join("\n"))
+    }
+
+    /// The Cedar policies of a target, each with its id; none for an unknown target.
+    pub(crate) fn cedar_of_target(&self, target: &str) -> Vec<(String, String)> {
+        let Some(target) = self.model.by_id.get(target).and_then(|ix| self.targets.get(ix)) else {
+            return vec![];
+        };
         let mut policies: Vec<(&cedar_policy::PolicyId, String)> = vec![];
         for action in Action::ALL {
             policies.extend(target.lowered.policies(action).policies().map(|p| (p.id(), p.to_string())));
         }
         policies.sort();
         policies.dedup();
-        Some(policies.into_iter().map(|(id, text)| format!("// {id}\n{text}\n")).collect::<Vec<_>>().join("\n"))
+        policies.into_iter().map(|(id, text)| (id.to_string(), text)).collect()
     }
 
     pub(crate) fn target(&self, compiled: &CompiledTarget) -> &Target {

@@ -10,6 +10,7 @@ use policy_lang::{Compilation, Diagnostic, SourceFile, compile};
 use crate::output::{Format, json};
 
 mod explain;
+mod lower;
 mod render;
 
 /// Exit code where the policy has errors.
@@ -24,6 +25,8 @@ pub(crate) enum Verb {
     Check(Check),
     /// Say what a policy decides, and why.
     Explain(explain::Explain),
+    /// Write a policy in Cedar's own files, for Cedar's own tools.
+    Lower(lower::Lower),
 }
 
 #[derive(Args)]
@@ -39,6 +42,7 @@ pub(crate) fn run(verb: Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Check(args) => check(&args),
         Verb::Explain(args) => explain::run(&args),
+        Verb::Lower(args) => lower::run(&args),
     }
 }
 

@@ -1,10 +1,11 @@
 //! The Cedar request that a question becomes.
 //! Its context is checked against the schema; what does not fit is an error, and so a denial.
 
-use super::Known;
+use super::{Known, Question};
 use crate::facts::FactValue;
 use crate::lower::text::{ip, net};
 use crate::lower::{Action, entity, entity_type};
+use crate::model::ApparatusIx;
 use crate::pair::Side;
 use crate::policy::Policy;
 use crate::respond::Alert;
@@ -76,6 +77,19 @@ impl Policy {
         elapsed: Duration,
         packet: Option<&PacketQuestion<'_>>,
     ) -> Result<Request, String> {
+        self.request_between(known.question, (known.source, known.target), action, now, elapsed, packet)
+    }
+
+    /// The request about two apparatuses, whether or not anything is said about the second.
+    pub(crate) fn request_between(
+        &self,
+        question: &Question<'_>,
+        (source, target): (ApparatusIx, ApparatusIx),
+        action: Action,
+        now: Timestamp,
+        elapsed: Duration,
+        packet: Option<&PacketQuestion<'_>>,
+    ) -> Result<Request, String> {
         let text = |s: &str| RestrictedExpression::new_string(s.to_owned());
         let zoned = now.to_zoned(self.model.estate.zone.clone());
         // Cedar reads years of four digits only.
@@ -89,15 +103,15 @@ impl Policy {
             ("hour".into(), RestrictedExpression::new_long(zoned.hour().into())),
             ("minute".into(), RestrictedExpression::new_long(zoned.minute().into())),
             ("weekday".into(), RestrictedExpression::new_long(zoned.weekday().to_monday_one_offset().into())),
-            ("reason".into(), text(known.question.reason)),
-            ("ticket".into(), text(known.question.ticket)),
+            ("reason".into(), text(question.reason)),
+            ("ticket".into(), text(question.ticket)),
             ("elapsed".into(), RestrictedExpression::new_duration(format!("{millis}ms"))),
         ];
         for fact in &self.model.facts {
-            let value = known.question.facts.get(&fact.name).unwrap_or(&fact.default);
+            let value = question.facts.get(&fact.name).unwrap_or(&fact.default);
             pairs.push((fact.name.clone(), cedar(value)));
         }
-        if let Some(incident) = known.question.incident {
+        if let Some(incident) = question.incident {
             let fields = [("terminal", text(&incident.terminal)), ("cause", text(incident.cause.as_str()))];
             pairs.push(("incident".into(), record(fields.map(|(name, value)| (name.to_owned(), value)))?));
             if let Some(alert) = &incident.alert {
@@ -122,8 +136,7 @@ impl Policy {
             entity(entity_type(apparatus.is_gateway()), &apparatus.id)
         };
         let action = entity("Action", action.as_str())?;
-        Request::new(uid(known.source)?, action, uid(known.target)?, context, Some(&self.schema))
-            .map_err(|e| e.to_string())
+        Request::new(uid(source)?, action, uid(target)?, context, Some(&self.schema)).map_err(|e| e.to_string())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -160,7 +161,7 @@ fn print(args: &Explain, decision: &Decision, reach: Option<&Reach>) -> anyhow::
 }
 
 /// A moment, with an offset or as the estate's clocks show it.
-fn moment(policy: &Policy, text: &str) -> anyhow::Result<Timestamp> {
+pub(super) fn moment(policy: &Policy, text: &str) -> anyhow::Result<Timestamp> {
     if let Ok(moment) = text.parse::<Timestamp>() {
         return Ok(moment);
     }
@@ -179,9 +180,42 @@ struct Named<'t> {
     side: Option<Side>,
 }
 
+/// A packet as somebody wrote it.
+#[derive(Debug)]
+pub(super) struct Written<'t> {
+    from: Named<'t>,
+    to: Named<'t>,
+    opener: Side,
+    protocol: Protocol,
+    port: u16,
+}
+
+impl Written<'_> {
+    /// The question whether it passes, so long after the session's establishment.
+    pub(super) fn question(&self, elapsed: Duration) -> PacketQuestion<'_> {
+        PacketQuestion {
+            opener: self.opener,
+            from: PacketEnd { address: self.from.address, names: &self.from.names },
+            to: PacketEnd { address: self.to.address, names: &self.to.names },
+            protocol: self.protocol,
+            port: self.port,
+            elapsed,
+        }
+    }
+}
+
 /// Asks about `SRC -> DST [tcp|udp PORT | icmp]`. A session that the policy denies passes
 /// nothing, whatever the packet.
 fn packet(policy: &Policy, question: &Question<'_>, text: &str) -> anyhow::Result<Reach> {
+    let written = written(policy, question, text)?;
+    if let Decision::Denial(denial) = policy.decide(question) {
+        return Ok(Reach::Drop(denial));
+    }
+    Ok(policy.reach(question, &written.question(Duration::ZERO)))
+}
+
+/// Reads `SRC -> DST [tcp|udp PORT | icmp | other]`.
+pub(super) fn written<'p>(policy: &'p Policy, question: &Question<'_>, text: &'p str) -> anyhow::Result<Written<'p>> {
     let form = "a packet is written `SRC -> DST tcp PORT`, with `udp PORT` or `icmp` likewise";
     let (from, rest) = text.split_once("->").context(form)?;
     let mut words = rest.split_whitespace();
@@ -202,18 +236,7 @@ fn packet(policy: &Policy, question: &Question<'_>, text: &str) -> anyhow::Resul
         (None, Some(side)) => side.other(),
         (None, None) => Side::Source,
     };
-    let packet = PacketQuestion {
-        opener,
-        from: PacketEnd { address: from.address, names: &from.names },
-        to: PacketEnd { address: to.address, names: &to.names },
-        protocol,
-        port,
-        elapsed: std::time::Duration::ZERO,
-    };
-    if let Decision::Denial(denial) = policy.decide(question) {
-        return Ok(Reach::Drop(denial));
-    }
-    Ok(policy.reach(question, &packet))
+    Ok(Written { from, to, opener, protocol, port })
 }
 
 fn number(text: &str) -> anyhow::Result<u16> {
