@@ -44,6 +44,7 @@ mod model;
 mod pair;
 mod parse;
 mod policy;
+pub mod proof;
 mod respond;
 mod rule;
 mod source;
