@@ -87,15 +87,18 @@ impl Policy {
         }
     }
 
-    /// All Cedar policies of all targets as one text: each after a comment with the place of its
-    /// rule, and with that place, and what it is for, as its `@id`.
+    /// All Cedar policies of all targets as one text: each after its target's name, with the place
+    /// of its rule, and what it is for, as its `@id`.
     pub fn cedar_policies_text(&self) -> String {
         let mut out = format!("// The policy of {}, revision {}.\n", self.estate().name, self.fingerprint());
         let mut taken = HashSet::new();
         for target in &self.model.targets {
             let target = &self.model.apparatuses[target.apparatus].id;
             out.push_str(&format!("\n// ---- target {target}\n"));
-            for (id, text) in self.cedar_of_target(target) {
+            let set = self.cedar_policies(target).unwrap_or_default();
+            let mut policies: Vec<(String, String)> = set.policies().map(|p| (p.id().to_string(), shown(p))).collect();
+            policies.sort();
+            for (id, text) in policies {
                 // What the estate says once holds at each target.
                 let id = if taken.contains(&id) { format!("{id}@{target}") } else { id };
                 out.push_str(&format!("\n@id({})\n{text}\n", quoted(&id)));
@@ -106,8 +109,8 @@ impl Policy {
     }
 
     /// All apparatuses, LANs and groups in the form in which Cedar's tools read entities.
-    pub fn cedar_entities(&self) -> Result<Value, String> {
-        let mut entities = self.entities.to_json_value().map_err(|e| e.to_string())?;
+    pub fn cedar_entities_json(&self) -> Result<Value, String> {
+        let mut entities = self.cedar_entities().to_json_value().map_err(|e| e.to_string())?;
         // Cedar keeps them in no order, and files are compared.
         let by_text = |values: &mut Vec<Value>| values.sort_by_cached_key(ToString::to_string);
         for entity in entities.as_array_mut().into_iter().flatten() {
@@ -123,7 +126,7 @@ impl Policy {
 
     /// The Cedar request that a question becomes, in the form of `cedar authorize --request-json`.
     /// Unknown apparatuses are an error, for nothing is asked of Cedar about them.
-    pub fn cedar_request(&self, question: &Question<'_>, act: Act<'_>) -> Result<Value, String> {
+    pub fn cedar_request_json(&self, question: &Question<'_>, act: Act<'_>) -> Result<Value, String> {
         let request = self.request_of(question, act)?;
         let uid = |uid: Option<&cedar_policy::EntityUid>| uid.map(ToString::to_string);
         let context = request.context().ok_or("a request without a context")?;
@@ -136,11 +139,14 @@ impl Policy {
     }
 
     pub(crate) fn request_of(&self, question: &Question<'_>, act: Act<'_>) -> Result<Request, String> {
-        let ix =
-            |id: &str| self.model.by_id.get(id).copied().ok_or_else(|| format!("no apparatus `{id}` in this estate"));
-        let ends = (ix(question.source)?, ix(question.target)?);
-        self.request_between(question, ends, act.action(), question.now, act.elapsed(), act.packet())
+        let request = self.cedar_request(question, act.action(), act.elapsed(), act.packet());
+        request.map_err(|denial| denial.to_string())
     }
+}
+
+/// A policy as Cedar writes it.
+fn shown(policy: &cedar_policy::Policy) -> String {
+    policy.to_cedar().unwrap_or_else(|| policy.to_string())
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ mod source;
 mod values;
 
 pub use decide::{
-    Decision, Denial, DenialReason, PacketEnd, PacketQuestion, Permit, Protocol, Question, Reach, Selectable,
+    Action, Decision, Denial, DenialReason, PacketEnd, PacketQuestion, Permit, Protocol, Question, Reach, Selectable,
 };
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use estate::{Apparatus, ApparatusKind, Estate, Terminal, TerminalAddress};

@@ -8,9 +8,13 @@ use crate::pair::Flow;
 use crate::respond::Response;
 use crate::rule::RuleRef;
 use crate::source::Span;
+use cedar_policy::pst;
 use ipnet::IpNet;
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
+use std::ops::BitOr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The place of an apparatus in [`Model::apparatuses`].
@@ -75,12 +79,59 @@ pub(crate) enum Source {
 }
 
 /// A condition in Cedar, with every `let` written out.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone)]
 pub(crate) struct Condition {
     pub(crate) unless: bool,
-    pub(crate) cedar: String,
+    pub(crate) cedar: Arc<str>,
+    /// What Cedar read it as, shared by all rules with the same text. `None` where the tree
+    /// might be too deep to walk: such a condition stays text.
+    pub(crate) tree: Option<Arc<pst::Expr>>,
+    pub(crate) asks: Asks,
+}
+
+impl Condition {
     /// Whether its answer may change with time alone.
-    pub(crate) timed: bool,
+    pub(crate) fn timed(&self) -> bool {
+        self.asks != Asks::default()
+    }
+}
+
+/// The same text means the same.
+impl PartialEq for Condition {
+    fn eq(&self, other: &Self) -> bool {
+        (self.unless, &self.cedar) == (other.unless, &other.cedar)
+    }
+}
+
+impl Eq for Condition {}
+
+impl Hash for Condition {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.unless, &self.cedar).hash(state);
+    }
+}
+
+/// What of its context a condition asks for that changes with time alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Asks {
+    pub(crate) now: bool,
+    pub(crate) elapsed: bool,
+    pub(crate) minute: bool,
+    /// The hour or the weekday.
+    pub(crate) hour: bool,
+}
+
+impl BitOr for Asks {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self {
+            now: self.now || other.now,
+            elapsed: self.elapsed || other.elapsed,
+            minute: self.minute || other.minute,
+            hour: self.hour || other.hour,
+        }
+    }
 }
 
 impl Model {

@@ -7,15 +7,16 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::estate::{Apparatus, Estate};
 use crate::facts::{self, Fact, FactError, FactValues, Party};
 use crate::fingerprint::Fingerprint;
-use crate::lower::{self, Action, Lowered, Lowering, schema};
-use crate::model::{ApparatusIx, Model, Source, Target};
+use crate::lower::world::World;
+use crate::lower::{Lowering, schema};
+use crate::model::{ApparatusIx, Condition, Model, Source, Target};
 use crate::parse;
-use crate::rule::RuleRef;
 use crate::source::{SourceFile, Sources, Span};
-use cedar_policy::{Entities, Schema};
+use cedar_policy::{Entities, PolicySet, Schema};
 use ipnet::IpNet;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
 
 /// What came of compiling a policy.
 #[derive(Debug)]
@@ -31,23 +32,19 @@ pub struct Compilation {
 pub struct Policy {
     pub(crate) model: Model,
     fingerprint: Fingerprint,
-    pub(crate) schema: Schema,
-    pub(crate) entities: Entities,
+    pub(crate) world: Arc<World>,
     pub(crate) targets: HashMap<ApparatusIx, CompiledTarget>,
-    /// For each source, the targets of which some permit names it.
-    named_by: HashMap<Source, Vec<ApparatusIx>>,
-    /// The groups of each apparatus.
-    pub(crate) groups_of: HashMap<ApparatusIx, HashSet<usize>>,
+    /// For each source, the targets of which some permit names it; made when it is first asked for.
+    named_by: OnceLock<HashMap<Source, Vec<ApparatusIx>>>,
 }
 
 /// A target, ready to be asked.
 #[derive(Debug)]
 pub(crate) struct CompiledTarget {
-    pub(crate) lowered: Lowered,
     /// The place of the target's declaration among [`Model::targets`].
     pub(crate) ix: usize,
-    /// The place of each of its rules.
-    pub(crate) rules: Vec<RuleRef>,
+    /// Which rules name which source; sorted.
+    rules_of: Box<[(Source, u32)]>,
     /// Whether an answer may change with time alone.
     pub(crate) timed: bool,
 }
@@ -83,33 +80,16 @@ pub fn compile(files: &[SourceFile]) -> Compilation {
 }
 
 fn build(model: Model, fingerprint: Fingerprint) -> Result<Policy, (Span, String)> {
-    let estate_at = Span::new(0, 0, 0);
-    let schema = schema::schema(&model.facts, &model.labels).map_err(|e| (estate_at, e))?;
-    let entities = lower::entities(&model).map_err(|e| (estate_at, e))?;
-    let mut targets = HashMap::new();
-    let mut named_by: HashMap<Source, Vec<ApparatusIx>> = HashMap::new();
-    let mut groups_of: HashMap<ApparatusIx, HashSet<usize>> = HashMap::new();
-    for (n, group) in model.groups.iter().enumerate() {
-        for member in &group.members {
-            groups_of.entry(*member).or_default().insert(n);
-        }
-    }
-    let lowering = Lowering::new(&model, schema.clone());
-    for (ix, target) in model.targets.iter().enumerate() {
-        let lowered = lowering.target(target).map_err(|refused| (refused.at, refused.message))?;
-        let rules = target.rules.iter().map(|rule| rule.place.clone()).collect();
-        let timed = target.rules.iter().flat_map(|r| &r.conditions).any(|c| c.timed);
-        for rule in target.rules.iter().filter(|r| r.effect == Effect::Permit) {
-            for source in &rule.sources {
-                let named = named_by.entry(*source).or_default();
-                if named.last() != Some(&target.apparatus) {
-                    named.push(target.apparatus);
-                }
-            }
-        }
-        targets.insert(target.apparatus, CompiledTarget { lowered, ix, rules, timed });
-    }
-    Ok(Policy { model, fingerprint, schema, entities, targets, named_by, groups_of })
+    let world = World::new(&model).map_err(|e| (Span::new(0, 0, 0), e))?;
+    let compiled = |(ix, target): (usize, &Target)| {
+        let rules = target.rules.iter().zip(0_u32..);
+        let mut rules_of: Box<[_]> = rules.flat_map(|(rule, n)| rule.sources.iter().map(move |s| (*s, n))).collect();
+        rules_of.sort_unstable();
+        let timed = target.rules.iter().flat_map(|rule| &rule.conditions).any(Condition::timed);
+        (target.apparatus, CompiledTarget { ix, rules_of, timed })
+    };
+    let targets = model.targets.iter().enumerate().map(compiled).collect();
+    Ok(Policy { model, fingerprint, world: Arc::new(world), targets, named_by: OnceLock::new() })
 }
 
 impl Policy {
@@ -168,48 +148,80 @@ impl Policy {
         schema::text(&self.model.facts, &self.model.labels)
     }
 
-    /// All Cedar policies of a target as text, each with its id; `None` for an unknown target.
-    pub fn cedar_of(&self, target: &str) -> Option<String> {
-        self.targets.get(self.model.by_id.get(target)?)?;
-        let policies = self.cedar_of_target(target).into_iter();
-        Some(policies.map(|(id, text)| format!("// {id}\n{text}\n")).collect::<Vec<_>>().join("\n"))
+    /// The Cedar schema itself.
+    pub fn cedar_schema_object(&self) -> &Schema {
+        &self.world.schema
     }
 
-    /// The Cedar policies of a target, each with its id; none for an unknown target.
-    pub(crate) fn cedar_of_target(&self, target: &str) -> Vec<(String, String)> {
-        let Some(target) = self.model.by_id.get(target).and_then(|ix| self.targets.get(ix)) else {
-            return vec![];
-        };
-        let mut policies: Vec<(&cedar_policy::PolicyId, String)> = vec![];
-        for action in Action::ALL {
-            policies.extend(target.lowered.policies(action).policies().map(|p| (p.id(), p.to_string())));
-        }
+    /// All apparatuses, LANs and groups, as Cedar has them.
+    pub fn cedar_entities(&self) -> &Entities {
+        &self.world.entities
+    }
+
+    /// All Cedar policies of a target; `None` for an unknown target, or one without rules.
+    /// The id of each begins with the place of its rule: `plant.gate:31:3#openSession`.
+    pub fn cedar_policies(&self, target: &str) -> Option<PolicySet> {
+        let compiled = self.targets.get(self.model.by_id.get(target)?)?;
+        self.lowering(compiled).whole().ok()
+    }
+
+    /// All Cedar policies of a target as text, each with its id; `None` for an unknown target.
+    pub fn cedar_of(&self, target: &str) -> Option<String> {
+        let policies = self.cedar_policies(target)?;
+        let mut policies: Vec<_> = policies.policies().map(|policy| (policy.id(), policy.to_string())).collect();
         policies.sort();
-        policies.dedup();
-        policies.into_iter().map(|(id, text)| (id.to_string(), text)).collect()
+        Some(policies.into_iter().map(|(id, text)| format!("// {id}\n{text}\n")).collect::<Vec<_>>().join("\n"))
     }
 
     pub(crate) fn target(&self, compiled: &CompiledTarget) -> &Target {
         &self.model.targets[compiled.ix]
     }
 
+    pub(crate) fn lowering(&self, compiled: &CompiledTarget) -> Lowering<'_> {
+        Lowering { model: &self.model, words: &self.world.words, target: self.target(compiled) }
+    }
+
+    /// The rules of a target that mean this source, in the order of the files.
+    pub(crate) fn rules_naming(&self, source: ApparatusIx, compiled: &CompiledTarget) -> Vec<usize> {
+        let rules_of = &compiled.rules_of;
+        let naming = self.sources_meaning(source).flat_map(|source| {
+            let from = rules_of.partition_point(|(other, _)| *other < source);
+            rules_of[from..].iter().take_while(move |(other, _)| *other == source)
+        });
+        let mut rules: Vec<usize> = naming.map(|(_, n)| *n as usize).collect();
+        rules.sort_unstable();
+        rules.dedup();
+        rules
+    }
+
     /// The targets of which some permit names this source, in the order of the files.
     pub(crate) fn targets_naming(&self, source: ApparatusIx) -> Vec<ApparatusIx> {
-        let groups = self.groups_of.get(&source).into_iter().flatten().map(|g| Source::Group(*g));
-        let sources = std::iter::once(Source::Apparatus(source)).chain(groups);
-        let mut found: Vec<ApparatusIx> = sources.filter_map(|s| self.named_by.get(&s)).flatten().copied().collect();
+        let named_by = self.named_by.get_or_init(|| self.named_by());
+        let mut found: Vec<ApparatusIx> =
+            self.sources_meaning(source).filter_map(|s| named_by.get(&s)).flatten().copied().collect();
         found.retain(|target| self.model.gateway_of[*target] != self.model.gateway_of[source]);
         found.sort_by_key(|target| self.targets.get(target).map(|t| t.ix));
         found.dedup();
         found
     }
 
-    /// Whether a rule's source means this apparatus.
-    pub(crate) fn means(&self, source: Source, apparatus: ApparatusIx) -> bool {
-        match source {
-            Source::Apparatus(one) => one == apparatus,
-            Source::Group(group) => self.groups_of.get(&apparatus).is_some_and(|groups| groups.contains(&group)),
+    fn named_by(&self) -> HashMap<Source, Vec<ApparatusIx>> {
+        let mut named_by: HashMap<Source, Vec<ApparatusIx>> = HashMap::new();
+        for target in &self.model.targets {
+            for source in target.rules.iter().filter(|r| r.effect == Effect::Permit).flat_map(|r| &r.sources) {
+                let named = named_by.entry(*source).or_default();
+                if named.last() != Some(&target.apparatus) {
+                    named.push(target.apparatus);
+                }
+            }
         }
+        named_by
+    }
+
+    /// What a rule may call this apparatus: itself, and its groups.
+    fn sources_meaning(&self, apparatus: ApparatusIx) -> impl Iterator<Item = Source> {
+        let groups = self.world.groups_of.get(apparatus).into_iter().flatten().map(|group| Source::Group(*group));
+        std::iter::once(Source::Apparatus(apparatus)).chain(groups)
     }
 }
 

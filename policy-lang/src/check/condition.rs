@@ -9,15 +9,19 @@ use crate::diagnostic::Code;
 use crate::lower::schema;
 use crate::model::{Condition, Model};
 use crate::source::{Span, Word};
-use cedar_policy::{Expression, Policy, PolicyId, PolicySet, ValidationMode, ValidationWarning, Validator};
+use cedar_policy::{Expression, Policy, PolicyId, PolicySet, ValidationMode, ValidationWarning, Validator, pst};
 use miette::Diagnostic as _;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 use tokens::Expanded;
 
 /// How long a condition may be in bytes, after every `let` is written out.
 const MAX_BYTES: usize = 8 * 1024;
 /// How deep parentheses, brackets and braces of a condition may nest.
 const MAX_NESTING: usize = 64;
+/// How deep a condition's syntax tree may be to be walked: Cedar's conversions recurse, and a thread
+/// may have 2 MiB of stack.
+const MAX_TREE: usize = 256;
 
 /// The text that makes a policy of a condition, before it.
 const BEFORE: &str = "permit(principal, action == Action::\"openSession\", resource) ";
@@ -28,8 +32,9 @@ pub(super) struct Conditions {
     /// The text of each `let`; `None` for one that is wrong itself.
     lets: HashMap<String, Option<String>>,
     facts: HashSet<String>,
-    /// Conditions that Cedar has found good: most rules of a large policy share a few.
-    good: HashSet<(bool, String)>,
+    /// Conditions that Cedar has found good, by the text in the file: most rules of a large
+    /// policy share a few. Those of `when`, then those of `unless`.
+    good: [HashMap<String, Condition>; 2],
 }
 
 impl Checker<'_, '_> {
@@ -39,7 +44,7 @@ impl Checker<'_, '_> {
             validator: schema::schema(facts, &model.labels).ok().map(Validator::new),
             lets: HashMap::new(),
             facts: facts.iter().map(|f| f.name.clone()).collect(),
-            good: HashSet::new(),
+            good: Default::default(),
         };
         // A fact that is wrong itself is still a fact: what asks it is not wrong as well.
         let broken = ast.facts.iter().filter(|f| !conditions.facts.contains(&f.name.node)).count();
@@ -56,7 +61,7 @@ impl Checker<'_, '_> {
             if !self.let_name(&decl.name, &names) {
                 continue;
             }
-            let text = self.cedar(&decl.cedar, None, &mut conditions).map(|condition| condition.cedar);
+            let text = self.cedar(&decl.cedar, None, &mut conditions).map(|condition| condition.cedar.to_string());
             names.insert(decl.name.node.clone());
             conditions.lets.insert(decl.name.node.clone(), text);
         }
@@ -75,6 +80,12 @@ impl Checker<'_, '_> {
             self.report(Code::ConditionSyntax, word.span, "an empty condition", "nothing between the braces", help);
             return None;
         }
+        let is_unless = unless == Some(true);
+        if unless.is_some()
+            && let Some(known) = conditions.good[usize::from(is_unless)].get(&word.node)
+        {
+            return Some(known.clone());
+        }
         let expanded = tokens::expand(word, &conditions.lets)?;
         if let Some(at) = tokens::too_deep(&expanded.text, MAX_NESTING) {
             let help = Some(format!("{MAX_NESTING} levels are read at most; give parts of it a name with `let`"));
@@ -87,16 +98,14 @@ impl Checker<'_, '_> {
             self.report(Code::TooDeep, word.span, "this condition is too long", "too long", help);
             return None;
         }
-        let key = (unless == Some(true), expanded.text);
-        if !(unless.is_some() && conditions.good.contains(&key)) {
-            let expanded = Expanded { text: key.1.clone(), pieces: expanded.pieces };
-            if !self.readable(&expanded, conditions) || !self.well_typed(&expanded, unless, conditions) {
-                return None;
-            }
+        if !self.readable(&expanded, conditions) {
+            return None;
         }
-        let condition = Condition { unless: key.0, timed: tokens::asks_time(&key.1), cedar: key.1.clone() };
+        let tree = self.well_typed(&expanded, unless, conditions)?;
+        let asks = tokens::asks(&expanded.text);
+        let condition = Condition { unless: is_unless, cedar: expanded.text.into(), tree, asks };
         if unless.is_some() {
-            conditions.good.insert(key);
+            conditions.good[usize::from(is_unless)].insert(word.node.clone(), condition.clone());
         }
         Some(condition)
     }
@@ -130,29 +139,29 @@ impl Checker<'_, '_> {
         nearest(text, conditions.lets.keys().map(String::as_str)).map(|name| format!("did you mean `{name}`?"))
     }
 
-    fn well_typed(&mut self, expanded: &Expanded, unless: Option<bool>, conditions: &Conditions) -> bool {
-        let Some(validator) = &conditions.validator else {
-            return true;
-        };
+    /// What Cedar reads a condition as, if it fits the types of its context; with its syntax tree
+    /// if that can be walked.
+    fn well_typed(
+        &mut self,
+        expanded: &Expanded,
+        unless: Option<bool>,
+        conditions: &Conditions,
+    ) -> Option<Option<Arc<pst::Expr>>> {
         let keyword = if unless == Some(true) { "unless" } else { "when" };
         let before = format!("{BEFORE}{keyword} {{ ");
         let policy = format!("{before}{}\n }};", expanded.text);
-        let policies = Policy::parse(Some(PolicyId::new("condition")), &policy)
-            .map_err(|e| e.to_string())
-            .and_then(|p| PolicySet::from_policies([p]).map_err(|e| e.to_string()));
-        let policies = match policies {
-            Ok(policies) => policies,
+        let shallow = tokens::deepest(&expanded.text) <= MAX_TREE;
+        let (tree, policies) = match read(&policy, shallow) {
+            Ok(read) => read,
             Err(error) => {
                 let span = expanded.whole();
-                self.report(
-                    Code::ConditionSyntax,
-                    span,
-                    lower_first(&error),
-                    "Cedar cannot take this as a condition",
-                    None,
-                );
-                return false;
+                let label = "Cedar cannot take this as a condition";
+                self.report(Code::ConditionSyntax, span, lower_first(&error), label, None);
+                return None;
             }
+        };
+        let Some(validator) = &conditions.validator else {
+            return Some(tree);
         };
         let result = validator.validate(&policies, ValidationMode::Strict);
         let mut reported = HashSet::new();
@@ -180,9 +189,9 @@ impl Checker<'_, '_> {
                 "Cedar finds this always in the way",
                 help,
             );
-            return false;
+            return None;
         }
-        good
+        good.then_some(tree)
     }
 
     /// Advice on `context.x` where `x` is not known here.
@@ -201,6 +210,19 @@ impl Checker<'_, '_> {
         let known = COMMON.into_iter().chain(conditions.facts.iter().map(String::as_str));
         self.suggest(name, known).or_else(|| Some(format!("declare it: `fact {name}: Bool = false set by target`")))
     }
+}
+
+/// A policy of one condition, and the condition's syntax tree.
+fn read(policy: &str, with_tree: bool) -> Result<(Option<Arc<pst::Expr>>, PolicySet), String> {
+    let policy = Policy::parse(Some(PolicyId::new("condition")), policy).map_err(|e| e.to_string())?;
+    let tree = if with_tree { Some(policy.to_pst().map_err(|e| e.to_string())?) } else { None };
+    let tree = match tree.as_ref().map(|tree| tree.body().clauses().as_slice()) {
+        None => None,
+        Some([pst::Clause::When(tree) | pst::Clause::Unless(tree)]) => Some(Arc::clone(tree)),
+        Some(_) => return Err("this is more than one condition".to_owned()),
+    };
+    let policies = PolicySet::from_policies([policy]).map_err(|e| e.to_string())?;
+    Ok((tree, policies))
 }
 
 /// The labels of alerts that the conditions of a policy ask for: the schema has these and no others.

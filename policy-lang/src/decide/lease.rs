@@ -2,9 +2,8 @@
 //! The least of rule, target and estate, and never past the moment at which the policy as it stands would say no.
 
 use super::{Answer, Known};
-use crate::lower::{Action, Lowered, Origin};
+use crate::lower::{Action, Slice};
 use crate::policy::Policy;
-use cedar_policy::PolicySet;
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
@@ -25,7 +24,9 @@ impl Policy {
             return limit;
         }
         let left = limit.map_or(HORIZON, |limit| limit.saturating_sub(elapsed)).min(HORIZON);
-        Some(elapsed.saturating_add(self.holds_for(&self.concerned(known), known, elapsed, left)))
+        // What cannot be asked is not granted.
+        let holds = self.slice(known, Action::KeepOpen).map(|slice| self.holds_for(&slice, known, elapsed, left));
+        Some(elapsed.saturating_add(holds.unwrap_or_default()))
     }
 
     /// How long the pairs of one matching rule stay open, counted like `lease`, the session's:
@@ -39,12 +40,10 @@ impl Policy {
         lease: Option<Duration>,
     ) -> Option<Duration> {
         let own = self.target(known.compiled).rules[rule].limit;
-        let timed = self.target(known.compiled).rules[rule].conditions.iter().any(|c| c.timed);
+        let timed = self.target(known.compiled).rules[rule].conditions.iter().any(|c| c.timed());
         // Where any condition asks for the time, there is a lease.
         let Some(lease) = lease.filter(|_| timed) else { return own };
-        let Lowered { keep, origins, .. } = &known.compiled.lowered;
-        let alone = keep.policies().filter(|p| origins.get(p.id()).is_some_and(|(o, _)| *o == Origin::Rule(rule)));
-        let Ok(alone) = PolicySet::from_policies(alone.cloned()) else { return Some(elapsed) };
+        let Ok(alone) = self.lowering(known.compiled).alone(rule, Action::KeepOpen) else { return Some(elapsed) };
         let left = lease.saturating_sub(elapsed);
         let holds = self.holds_for(&alone, known, elapsed, left);
         if holds < left { Some(elapsed.saturating_add(holds)) } else { own }
@@ -53,12 +52,12 @@ impl Policy {
     /// How long, up to `left`, these `keepOpen` policies go on to say yes. They are asked at
     /// each whole minute of the clock, where hours and weekdays change, and then to the
     /// millisecond inside the minute in which the answer changes.
-    fn holds_for(&self, policies: &PolicySet, known: Known<'_>, elapsed: Duration, left: Duration) -> Duration {
+    fn holds_for(&self, slice: &Slice, known: Known<'_>, elapsed: Duration, left: Duration) -> Duration {
         let now = known.question.now;
         let yes = |ahead: Duration| {
             let Some(then) = after(now, ahead) else { return false };
             let elapsed = elapsed.saturating_add(ahead);
-            let answer = self.ask_among(policies, known, Action::KeepOpen, then, elapsed, None);
+            let answer = self.ask_among(slice, known, Action::KeepOpen, then, elapsed, None);
             matches!(answer, Answer::Yes(_))
         };
         let into_minute = now.as_nanosecond().rem_euclid(60_000_000_000);
@@ -77,20 +76,6 @@ impl Policy {
             good = ahead;
             next = next.saturating_add(MINUTE);
         }
-    }
-
-    /// The `keepOpen` policies that concern the source: what names others cannot match
-    /// it, and a day has more than a thousand minutes to ask about.
-    fn concerned(&self, known: Known<'_>) -> PolicySet {
-        let Lowered { keep, origins, .. } = &known.compiled.lowered;
-        let rules = &self.target(known.compiled).rules;
-        let concerns = |origin: Origin| match origin {
-            Origin::Rule(n) => rules[n].sources.iter().any(|source| self.means(*source, known.source)),
-            Origin::Cap | Origin::SameLan => true,
-        };
-        let some = keep.policies().filter(|p| origins.get(p.id()).is_none_or(|(origin, _)| concerns(*origin)));
-        // Ids are unique in the whole, so they are in a part; if not, the whole will do.
-        PolicySet::from_policies(some.cloned()).unwrap_or_else(|_| keep.clone())
     }
 }
 

@@ -1,5 +1,4 @@
-//! Pieces of Cedar text.
-//! Long alternatives are written as balanced trees, so that Cedar's recursive walks stay shallow.
+//! Pieces of Cedar text: addresses and strings as Cedar reads them.
 
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -30,23 +29,4 @@ pub(crate) fn quoted(text: &str) -> String {
     }
     out.push('"');
     out
-}
-
-/// True where any of the parts is; false where there are none.
-pub(crate) fn any_of(mut parts: Vec<String>) -> String {
-    if parts.is_empty() {
-        return "false".to_owned();
-    }
-    while parts.len() > 1 {
-        let mut next = Vec::with_capacity(parts.len().div_ceil(2));
-        let mut rest = parts.into_iter();
-        while let Some(left) = rest.next() {
-            next.push(match rest.next() {
-                Some(right) => format!("({left} || {right})"),
-                None => left,
-            });
-        }
-        parts = next;
-    }
-    parts.pop().unwrap_or_default()
 }

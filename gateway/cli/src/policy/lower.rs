@@ -96,7 +96,7 @@ pub(super) fn run(args: &Lower) -> anyhow::Result<ExitCode> {
     for (n, ask) in asks.iter().enumerate() {
         decided.push(answer(policy, ask, n + 1, now).with_context(|| format!("question {}", n + 1))?);
     }
-    let entities = policy.cedar_entities().map_err(anyhow::Error::msg)?;
+    let entities = policy.cedar_entities_json().map_err(anyhow::Error::msg)?;
     make(&args.out)?;
     write(&args.out.join("policies.cedar"), policy.cedar_policies_text().as_bytes())?;
     write(&args.out.join("schema.cedarschema"), policy.cedar_schema().as_bytes())?;
@@ -163,7 +163,7 @@ fn answer(policy: &Policy, ask: &Ask, number: usize, now: Timestamp) -> anyhow::
         (Some(Action::OpenSession), None) if elapsed.is_some() => bail!("`openSession` has no `elapsed` time"),
         (Some(Action::OpenSession) | None, None) => Act::OpenSession,
     };
-    let request = policy.cedar_request(&question, act).map_err(anyhow::Error::msg)?;
+    let request = policy.cedar_request_json(&question, act).map_err(anyhow::Error::msg)?;
     let asked = policy.ask_act(&question, act);
     let decided = Decided {
         request: format!("requests/{number:04}.json"),
