@@ -307,7 +307,16 @@ impl Policy {
         elapsed: Duration,
         packet: Option<&PacketQuestion<'_>>,
     ) -> Answer {
-        let request = match self.request(known.question, (known.source, known.target), action, slice.asks, now, elapsed, packet, None) {
+        let request = match self.request(
+            known.question,
+            (known.source, known.target),
+            action,
+            slice.asks,
+            now,
+            elapsed,
+            packet,
+            None,
+        ) {
             Ok(request) => request,
             Err(error) => return Answer::Failed(error, vec![]),
         };

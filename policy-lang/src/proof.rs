@@ -7,12 +7,12 @@ mod found;
 use crate::ast::Effect;
 use crate::facts::{Fact, FactType, FactValue, Party};
 use crate::lower::text::quoted;
-use crate::lower::{Action, entity_type, schema};
+use crate::lower::{Action, schema};
 use crate::model::{ApparatusIx, Condition};
 use crate::policy::{CompiledTarget, Policy};
 use crate::rule::RuleRef;
 use cedar_policy::pst::{self, ActionConstraint, Clause, PrincipalConstraint, ResourceConstraint};
-use estate::{Estate, Principal, asks_for_principal, clause_expr, may_err};
+use estate::{Estate, Principal, asks_for_principal, clause_expr, entity_type, may_err};
 pub use found::{Counterexample, OwnAct, OwnPacket, OwnQuestion};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
@@ -95,14 +95,19 @@ impl Policy {
         let schema = proof_schema(&self.model.facts, &self.model.labels);
         let mut pieces = vec![];
         for (target, compiled) in self.targets_in_order() {
+            let mut trees = None;
             for principal in self.permitted(target, compiled) {
                 let estate = Estate::new(&self.model, target, principal)?;
-                let condition = policy_text(&estate, &never, false)?;
                 if impossible(&estate, &never) {
                     continue;
                 }
+                let condition = policy_text(&estate, &never)?;
+                let trees = match &mut trees {
+                    Some(trees) => trees,
+                    none => none.insert(self.trees(target)?),
+                };
                 for action in Action::ALL.into_iter().filter(|action| actions.contains(&action.as_str())) {
-                    let policies = self.policies_of(&estate, compiled, action)?;
+                    let policies = self.policies_of(&estate, trees, action)?;
                     let goal = Goal::Never { policies, condition: condition.clone() };
                     pieces.push(self.piece(&schema, target, principal, action, goal));
                 }
@@ -147,7 +152,7 @@ impl Policy {
                     for action in Action::ALL {
                         let plausible = parsed(&format!("permit(principal, action, resource){};", plausible(action)))?;
                         let all = plausible.body().clauses().iter().cloned().chain(conditions.iter().cloned());
-                        let text = rebuilt(pst::Effect::Permit, ActionConstraint::Any, all.collect())?;
+                        let text = rebuilt(pst::Effect::Permit, all.collect())?;
                         let here = text.contains("resource").then_some(target);
                         let key = (text.clone(), action, principal, here);
                         if let Some(n) = known.get(&key) {
@@ -171,8 +176,11 @@ impl Policy {
     pub fn wider_pieces(&self, before: &Policy, target: &str) -> Result<Vec<Piece>, String> {
         let Some(ix) = self.model.by_id.get(target).copied() else { return Ok(vec![]) };
         let Some(compiled) = self.targets.get(&ix) else { return Ok(vec![]) };
-        let old = before.model.by_id.get(target).copied();
-        let old = old.and_then(|ix| before.targets.get(&ix).map(|compiled| (ix, compiled)));
+        let trees = self.trees(ix)?;
+        let old = match before.model.by_id.get(target) {
+            Some(ix) => Some((*ix, before.trees(*ix)?)),
+            None => None,
+        };
         let facts = joined(&before.model.facts, &self.model.facts)?;
         let labels: BTreeSet<String> = before.model.labels.union(&self.model.labels).cloned().collect();
         let schema = proof_schema(&facts, &labels);
@@ -180,10 +188,10 @@ impl Policy {
         for principal in self.permitted(ix, compiled) {
             let estate = Estate::new(&self.model, ix, principal)?;
             for action in Action::ALL {
-                let new = self.policies_of(&estate, compiled, action)?;
-                let old = match old {
-                    Some((ix, compiled)) => {
-                        before.policies_of(&Estate::new(&before.model, ix, principal)?, compiled, action)?
+                let new = self.policies_of(&estate, &trees, action)?;
+                let old = match &old {
+                    Some((ix, trees)) => {
+                        before.policies_of(&Estate::new(&before.model, *ix, principal)?, trees, action)?
                     }
                     None => Policies { texts: vec![], may_err: vec![] },
                 };
@@ -219,6 +227,12 @@ impl Policy {
         changed
     }
 
+    /// All Cedar policies of a target.
+    fn trees(&self, target: ApparatusIx) -> Result<Vec<pst::Policy>, String> {
+        let set = self.cedar_policies(&self.model.apparatuses[target].id).unwrap_or_default();
+        set.policies().map(|policy| policy.to_pst().map_err(|e| e.to_string())).collect()
+    }
+
     fn targets_in_order(&self) -> impl Iterator<Item = (ApparatusIx, &CompiledTarget)> {
         let found = self.model.targets.iter().map(|target| (target.apparatus, self.targets.get(&target.apparatus)));
         found.filter_map(|(ix, compiled)| compiled.map(|compiled| (ix, compiled)))
@@ -238,18 +252,13 @@ impl Policy {
     }
 
     /// The policies of a target for one action, with the estate written into them.
-    fn policies_of(&self, estate: &Estate<'_>, compiled: &CompiledTarget, action: Action) -> Result<Policies, String> {
-        let mut policies: Vec<(String, pst::Policy)> = vec![];
-        for policy in compiled.lowered.policies(action).policies() {
-            policies.push((policy.id().to_string(), policy.to_pst().map_err(|e| e.to_string())?));
-        }
-        // Cedar keeps them in no order, and the text is compared and hashed.
-        policies.sort_by(|a, b| a.0.cmp(&b.0));
+    fn policies_of(&self, estate: &Estate<'_>, policies: &[pst::Policy], action: Action) -> Result<Policies, String> {
         let mut out: Vec<(String, bool)> = vec![];
-        for (_, policy) in &policies {
+        for policy in policies.iter().filter(|policy| concerns(&policy.body().action, action)) {
             let fails = policy.body().clauses().iter().any(|clause| may_err(clause_expr(clause)));
-            out.push((policy_text(estate, policy, true)?, fails));
+            out.push((policy_text(estate, policy)?, fails));
         }
+        // Their order means nothing, and the text is compared and hashed.
         out.sort();
         out.dedup();
         out.push((format!("forbid(principal, action, resource)\nunless {{ {} }};", plausible_text(action)), false));
@@ -343,16 +352,25 @@ fn impossible(estate: &Estate<'_>, never: &pst::Policy) -> bool {
     never.body().clauses().iter().any(no)
 }
 
-/// A policy about one target, with the estate written into it.
-fn policy_text(estate: &Estate<'_>, policy: &pst::Policy, with_action: bool) -> Result<String, String> {
-    let body = policy.body();
-    let action = if with_action { body.action.clone() } else { ActionConstraint::Any };
-    rebuilt(body.effect, action, estate.clauses(&body.principal, body.clauses()))
+/// Whether a policy's head lets it match an action.
+fn concerns(head: &ActionConstraint, action: Action) -> bool {
+    match head {
+        ActionConstraint::Any => true,
+        ActionConstraint::Eq(one) => one.eid == action.as_str(),
+        ActionConstraint::In(several) => several.iter().any(|one| one.eid == action.as_str()),
+    }
 }
 
-fn rebuilt(effect: pst::Effect, action: ActionConstraint, clauses: Vec<Clause>) -> Result<String, String> {
+/// A policy about one target and one action, with the estate written into it.
+fn policy_text(estate: &Estate<'_>, policy: &pst::Policy) -> Result<String, String> {
+    let body = policy.body();
+    rebuilt(body.effect, estate.clauses(&body.principal, body.clauses()))
+}
+
+fn rebuilt(effect: pst::Effect, clauses: Vec<Clause>) -> Result<String, String> {
     let id = pst::PolicyID("slice".into());
-    let template = pst::Template::new(id, effect, PrincipalConstraint::Any, action, ResourceConstraint::Any);
+    let template =
+        pst::Template::new(id, effect, PrincipalConstraint::Any, ActionConstraint::Any, ResourceConstraint::Any);
     let template = template.try_with_clauses(clauses).map_err(|e| e.to_string())?;
     let policy = pst::StaticPolicy::try_from(template).map_err(|e| e.to_string())?;
     let policy = cedar_policy::Policy::from_pst(pst::Policy::Static(policy)).map_err(|e| e.to_string())?;

@@ -45,5 +45,7 @@ fn a_request_is_what_cedar_reads() {
     assert_eq!(request["principal"], "Gateway::\"rs-2@abc.net\"");
     assert_eq!(request["action"], "Action::\"openSession\"");
     assert_eq!(request["context"]["reason"], "pump");
-    assert!(policy.cedar_request_json(&Question { source: "rs-9@abc.net", ..question }, super::Act::OpenSession).is_err());
+    assert!(
+        policy.cedar_request_json(&Question { source: "rs-9@abc.net", ..question }, super::Act::OpenSession).is_err()
+    );
 }

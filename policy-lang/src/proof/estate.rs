@@ -1,7 +1,6 @@
 //! Conditions with the estate written into them.
 //! To a prover the hierarchy of entities is free; here groups and LANs are what the policy says they are, so `in` becomes the list of members, and a proof is about this estate and no other.
 
-use crate::lower::entity_type;
 use crate::model::{ApparatusIx, Model};
 use cedar_policy::pst::{
     BinaryOp, Clause, EntityOrSlot, EntityType, EntityUID, Expr, Literal, Name, PrincipalConstraint, UnaryOp, Var,
@@ -13,6 +12,11 @@ use std::sync::Arc;
 pub(crate) enum Principal {
     Gateway,
     Client,
+}
+
+/// The Cedar type of an apparatus.
+pub(crate) fn entity_type(is_gateway: bool) -> &'static str {
+    if is_gateway { "Gateway" } else { "Client" }
 }
 
 impl Principal {

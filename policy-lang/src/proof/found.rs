@@ -161,7 +161,7 @@ impl Policy {
     /// Whether a permit in Cedar matches a question, with the estate's real entities.
     fn matches(&self, question: &OwnQuestion, permit: &PolicySet) -> bool {
         let request = question.put(|question, act| self.request_of(question, act));
-        let decision = |request| Authorizer::new().is_authorized(&request, permit, &self.entities).decision();
+        let decision = |request| Authorizer::new().is_authorized(&request, permit, self.cedar_entities()).decision();
         request.map(decision) == Ok(CedarDecision::Allow)
     }
 
