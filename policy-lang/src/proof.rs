@@ -13,7 +13,7 @@ use crate::policy::{CompiledTarget, Policy};
 use crate::rule::RuleRef;
 use cedar_policy::pst::{self, ActionConstraint, Clause, PrincipalConstraint, ResourceConstraint};
 use estate::{Estate, Principal, asks_for_principal, clause_expr, entity_type, may_err};
-pub use found::{Counterexample, OwnAct, OwnPacket, OwnQuestion};
+pub use found::{Counterexample, OwnAct, OwnPacket, OwnQuestion, Refutation};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub const SINGLE_HOSTS: &str = "proof: single hosts";
 /// The attribute that is true where one of the policies of [`Goal::Never`], or of the new ones of
 /// [`Goal::NoWider`], cannot be evaluated.
 pub const ERRS: &str = "proof: errs";
-/// The same for the old policies of [`Goal::NoWider`].
+/// The same for the old policies of [`Goal::NoWider`], and for the condition of [`Goal::Never`].
 pub const OLD_ERRS: &str = "proof: old errs";
 
 /// What a prover is asked: all of it is text, so that its hash says whether it was asked before.
@@ -45,7 +45,7 @@ pub struct Slice {
 /// What is claimed of a slice. An error while evaluating is a denial.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Goal {
-    /// Nothing is allowed that the condition, a permit, matches.
+    /// Nothing is allowed that the condition, a permit, matches, or for which it cannot be evaluated.
     Never {
         /// The target's policies.
         policies: Policies,

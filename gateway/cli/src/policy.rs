@@ -11,6 +11,7 @@ use crate::output::{Format, json};
 
 mod explain;
 mod lower;
+mod prove;
 mod render;
 
 /// Exit code where the policy has errors.
@@ -27,6 +28,9 @@ pub(crate) enum Verb {
     Explain(explain::Explain),
     /// Write a policy in Cedar's own files, for Cedar's own tools.
     Lower(lower::Lower),
+    /// Prove or refute what a policy claims; exits with 0 if all of it is proved, 1 if something is
+    /// refuted or the policy has errors, 4 if something could not be decided, 2 if it cannot be read.
+    Prove(prove::Prove),
 }
 
 #[derive(Args)]
@@ -43,6 +47,7 @@ pub(crate) fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Check(args) => check(&args),
         Verb::Explain(args) => explain::run(&args),
         Verb::Lower(args) => lower::run(&args),
+        Verb::Prove(args) => prove::run(&args),
     }
 }
 

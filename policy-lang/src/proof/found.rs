@@ -46,6 +46,17 @@ pub struct OwnQuestion {
     pub act: OwnAct,
 }
 
+/// What refutes a claim, for real.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refutation {
+    /// The question.
+    pub question: OwnQuestion,
+    /// What the policy says to it.
+    pub asked: Asked,
+    /// The ids of all others in the estate for whom the same question refutes the claim as well.
+    pub others: Vec<String>,
+}
+
 /// What is asked, owned.
 #[derive(Debug, Clone, PartialEq)]
 pub enum OwnAct {
@@ -130,7 +141,7 @@ impl Policy {
         piece: &Piece,
         found: &Counterexample,
         around: Timestamp,
-    ) -> Result<Option<OwnQuestion>, String> {
+    ) -> Result<Option<Refutation>, String> {
         let never = match &piece.slice.goal {
             Goal::Never { condition, .. } => Some(PolicySet::from_policies([of_permit(condition)?])),
             Goal::NoWider { .. } | Goal::NoError { .. } => None,
@@ -155,14 +166,21 @@ impl Policy {
             sources.extend(self.apparatuses().map(|apparatus| apparatus.id.clone()));
         }
         let question = sources.iter().map(|source| question.by(source)).find(|question| refutes(question));
-        Ok(question.map(|question| self.plainer(question, around, refutes)))
+        Ok(question.map(|question| {
+            let question = self.plainer(question, around, &refutes);
+            let others = self.apparatuses().map(|apparatus| apparatus.id.as_str());
+            let others = others.filter(|id| *id != question.source && refutes(&question.by(id)));
+            let others = others.map(str::to_owned).collect();
+            Refutation { asked: question.ask(self), question, others }
+        }))
     }
 
-    /// Whether a permit in Cedar matches a question, with the estate's real entities.
+    /// Whether a permit in Cedar matches a question, or cannot be evaluated for it, with the
+    /// estate's real entities.
     fn matches(&self, question: &OwnQuestion, permit: &PolicySet) -> bool {
-        let request = question.put(|question, act| self.request_of(question, act));
-        let decision = |request| Authorizer::new().is_authorized(&request, permit, self.cedar_entities()).decision();
-        request.map(decision) == Ok(CedarDecision::Allow)
+        let Ok(request) = question.put(|question, act| self.request_of(question, act)) else { return false };
+        let response = Authorizer::new().is_authorized(&request, permit, self.cedar_entities());
+        response.decision() == CedarDecision::Allow || response.diagnostics().errors().next().is_some()
     }
 
     /// Leaves out whatever does not matter.
@@ -170,7 +188,7 @@ impl Policy {
         &self,
         mut question: OwnQuestion,
         around: Timestamp,
-        refutes: impl Fn(&OwnQuestion) -> bool,
+        refutes: &impl Fn(&OwnQuestion) -> bool,
     ) -> OwnQuestion {
         let mut tries: Vec<Box<dyn Fn(&mut OwnQuestion)>> = vec![
             Box::new(|q| q.incident = None),

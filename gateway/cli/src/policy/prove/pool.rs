@@ -34,8 +34,8 @@ impl Pool {
             for _ in 0..workers {
                 scope.spawn(|| {
                     let mut worker = None;
-                    while let Some((n, slice)) = Some(next.fetch_add(1, Ordering::Relaxed))
-                        .and_then(|n| slices.get(n).map(|slice| (n, *slice)))
+                    while let Some((n, slice)) =
+                        Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|n| slices.get(n).map(|slice| (n, *slice)))
                     {
                         let outcome = self.one(slice, &mut worker);
                         if let Ok(mut outcomes) = outcomes.lock() {

@@ -64,16 +64,14 @@ async fn solve(slice: &Slice, cvc5: &str) -> anyhow::Result<Outcome> {
     match &slice.goal {
         Goal::Never { policies, condition } => {
             let parsed = symbolic.read(policies)?;
+            let condition: PolicySet = condition.parse().context("the condition")?;
             let errs = symbolic.errs(&parsed, &policies.may_err)?;
+            // A condition that cannot be evaluated is not known to be kept.
+            let unknown = symbolic.errs(&condition, &[0])?;
             symbolic.set(ERRS, errs);
-            let allowed = symbolic.compile(parsed, ERRS)?;
-            let never = condition.parse().context("the condition")?;
-            let never = CompiledPolicySet::compile_with_custom_symenv(
-                &never,
-                &symbolic.env,
-                &symbolic.schema,
-                symbolic.symbols.clone(),
-            )?;
+            symbolic.set(OLD_ERRS, unknown);
+            let allowed = symbolic.compile(parsed, "forbid", ERRS)?;
+            let never = symbolic.compile(condition, "permit", OLD_ERRS)?;
             decide(&disjoint_asserts(&allowed, &never), cvc5).await
         }
         Goal::NoWider { new, old } => {
@@ -82,7 +80,8 @@ async fn solve(slice: &Slice, cvc5: &str) -> anyhow::Result<Outcome> {
             let old_errs = symbolic.errs(&old_set, &old.may_err)?;
             symbolic.set(ERRS, errs);
             symbolic.set(OLD_ERRS, old_errs);
-            let (new, old) = (symbolic.compile(new_set, ERRS)?, symbolic.compile(old_set, OLD_ERRS)?);
+            let (new, old) =
+                (symbolic.compile(new_set, "forbid", ERRS)?, symbolic.compile(old_set, "forbid", OLD_ERRS)?);
             decide(&implies_asserts(&new, &old), cvc5).await
         }
         Goal::NoError { rule } => {
@@ -96,7 +95,8 @@ async fn solve(slice: &Slice, cvc5: &str) -> anyhow::Result<Outcome> {
 
 /// Asks the solver.
 async fn decide(asserts: &WellFormedAsserts<'_>, cvc5: &str) -> anyhow::Result<Outcome> {
-    let solver = LocalSolver::from_command(tokio::process::Command::new(cvc5).args(["--lang", "smt"]).kill_on_drop(true));
+    let solver =
+        LocalSolver::from_command(tokio::process::Command::new(cvc5).args(["--lang", "smt"]).kill_on_drop(true));
     let mut compiler = CedarSymCompiler::new(solver.with_context(|| format!("`{cvc5}` cannot be started"))?)?;
     let found = compiler.check_sat(asserts).await;
     let outcome = match found? {
@@ -174,10 +174,10 @@ impl Symbolic {
         Ok(any)
     }
 
-    /// The policies, and a denial where they err.
-    fn compile(&self, mut policies: PolicySet, errs: &str) -> anyhow::Result<CompiledPolicySet> {
-        let deny = format!("forbid(principal, action, resource) when {{ context[\"{errs}\"] }};");
-        policies.add(cedar_policy::Policy::parse(Some(PolicyId::new(errs)), deny)?)?;
+    /// The policies, and what follows where they err.
+    fn compile(&self, mut policies: PolicySet, effect: &str, errs: &str) -> anyhow::Result<CompiledPolicySet> {
+        let policy = format!("{effect}(principal, action, resource) when {{ context[\"{errs}\"] }};");
+        policies.add(cedar_policy::Policy::parse(Some(PolicyId::new(errs)), policy)?)?;
         let symbols = self.symbols.clone();
         Ok(CompiledPolicySet::compile_with_custom_symenv(&policies, &self.env, &self.schema, symbols)?)
     }
