@@ -1,6 +1,7 @@
 //! From a question to a decision.
 //! Cedar answers; this asks it, takes any error for a denial, and says how long the answer holds.
 
+mod act;
 mod denial;
 mod lease;
 mod request;
@@ -16,6 +17,7 @@ use crate::pair::Pair;
 use crate::policy::{CompiledTarget, Policy};
 use crate::respond::Incident;
 use crate::rule::RuleRef;
+pub use act::{Act, Asked};
 use cedar_policy::{Authorizer, Decision as CedarDecision};
 pub use denial::{Denial, DenialReason};
 use jiff::Timestamp;

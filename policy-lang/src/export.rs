@@ -1,92 +1,14 @@
 //! A policy in Cedar's own files, for Cedar's own tools.
 //! What they hold is what decides here: the same policies, schema and entities, and each request as it is put.
 
-use crate::decide::{Decision, DenialReason, PacketQuestion, Question, Reach};
-use crate::lower::Action;
+use crate::decide::{Act, Question};
 use crate::lower::text::quoted;
 use crate::policy::Policy;
-use crate::rule::RuleRef;
 use cedar_policy::Request;
 use serde_json::{Value, json};
 use std::collections::HashSet;
-use std::time::Duration;
-
-/// Which of the three actions a question is about.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Act<'a> {
-    /// May the source open a session?
-    OpenSession,
-    /// May a live session stay, so long after its establishment?
-    KeepOpen(Duration),
-    /// May this packet pass inside a session?
-    ReachTerminal(&'a PacketQuestion<'a>),
-}
-
-/// An answer to any of them.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Asked {
-    /// Whether the policy says yes.
-    pub allowed: bool,
-    /// The rules that decided.
-    pub rules: Vec<RuleRef>,
-    /// Why not.
-    pub why: Option<String>,
-    /// Whether it is a no because a rule could not be evaluated, where Cedar alone would have left that rule out.
-    pub failed: bool,
-}
-
-impl Act<'_> {
-    /// The name of Cedar's action.
-    pub fn as_str(&self) -> &'static str {
-        self.action().as_str()
-    }
-
-    pub(crate) fn action(&self) -> Action {
-        match self {
-            Act::OpenSession => Action::OpenSession,
-            Act::KeepOpen(_) => Action::KeepOpen,
-            Act::ReachTerminal(_) => Action::ReachTerminal,
-        }
-    }
-
-    pub(crate) fn elapsed(&self) -> Duration {
-        match self {
-            Act::OpenSession => Duration::ZERO,
-            Act::KeepOpen(elapsed) => *elapsed,
-            Act::ReachTerminal(packet) => packet.elapsed,
-        }
-    }
-
-    fn packet(&self) -> Option<&PacketQuestion<'_>> {
-        match self {
-            Act::ReachTerminal(packet) => Some(packet),
-            Act::OpenSession | Act::KeepOpen(_) => None,
-        }
-    }
-}
 
 impl Policy {
-    /// What the policy says to any of the three questions.
-    pub fn ask_act(&self, question: &Question<'_>, act: Act<'_>) -> Asked {
-        let decision = match act {
-            Act::OpenSession => self.decide(question),
-            Act::KeepOpen(elapsed) => self.keep_open(question, elapsed),
-            Act::ReachTerminal(packet) => match self.reach(question, packet) {
-                Reach::Pass(rules) => return Asked { allowed: true, rules, why: None, failed: false },
-                Reach::Drop(denial) => Decision::Denial(denial),
-            },
-        };
-        match decision {
-            Decision::Permit(permit) => {
-                Asked { allowed: true, rules: permit.rules().to_vec(), why: None, failed: false }
-            }
-            Decision::Denial(denial) => {
-                let failed = matches!(denial.reason, DenialReason::Error { .. });
-                Asked { allowed: false, why: Some(denial.to_string()), rules: denial.rules, failed }
-            }
-        }
-    }
-
     /// All Cedar policies of all targets as one text: each after its target's name, with the place
     /// of its rule, and what it is for, as its `@id`.
     pub fn cedar_policies_text(&self) -> String {

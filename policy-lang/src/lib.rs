@@ -51,11 +51,11 @@ mod source;
 mod values;
 
 pub use decide::{
-    Action, Decision, Denial, DenialReason, PacketEnd, PacketQuestion, Permit, Protocol, Question, Reach, Selectable,
+    Act, Action, Asked, Decision, Denial, DenialReason, PacketEnd, PacketQuestion, Permit, Protocol, Question, Reach,
+    Selectable,
 };
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use estate::{Apparatus, ApparatusKind, Estate, Terminal, TerminalAddress};
-pub use export::{Act, Asked};
 pub use facts::{Fact, FactError, FactType, FactValue, FactValues, Party};
 pub use fingerprint::Fingerprint;
 pub use pair::{HostSpec, Pair, Ports, Service, Side};

@@ -41,11 +41,11 @@ fn a_request_is_what_cedar_reads() {
         facts: &facts,
         incident: None,
     };
-    let request = policy.cedar_request_json(&question, super::Act::OpenSession).expect("a request");
+    let request = policy.cedar_request_json(&question, crate::Act::OpenSession).expect("a request");
     assert_eq!(request["principal"], "Gateway::\"rs-2@abc.net\"");
     assert_eq!(request["action"], "Action::\"openSession\"");
     assert_eq!(request["context"]["reason"], "pump");
     assert!(
-        policy.cedar_request_json(&Question { source: "rs-9@abc.net", ..question }, super::Act::OpenSession).is_err()
+        policy.cedar_request_json(&Question { source: "rs-9@abc.net", ..question }, crate::Act::OpenSession).is_err()
     );
 }

@@ -2,8 +2,7 @@
 //! Only what the real authorizer repeats, with the estate's real apparatuses, refutes a claim.
 
 use super::{Goal, Piece, parsed};
-use crate::decide::{PacketEnd, PacketQuestion, Protocol, Question};
-use crate::export::{Act, Asked};
+use crate::decide::{Act, Asked, PacketEnd, PacketQuestion, Protocol, Question};
 use crate::facts::{FactType, FactValue, FactValues};
 use crate::pair::Side;
 use crate::policy::Policy;
