@@ -12,6 +12,7 @@ use crate::model::{ApparatusIx, Condition};
 use crate::policy::{CompiledTarget, Policy};
 use crate::rule::RuleRef;
 use cedar_policy::pst::{self, ActionConstraint, Clause, PrincipalConstraint, ResourceConstraint};
+use cedar_policy::{PolicySet, ValidationMode, Validator};
 use estate::{Estate, Principal, asks_for_principal, clause_expr, entity_type, may_err};
 pub use found::{Counterexample, OwnAct, OwnPacket, OwnQuestion, Refutation};
 use serde::{Deserialize, Serialize};
@@ -114,6 +115,23 @@ impl Policy {
             }
         }
         Ok(pieces)
+    }
+
+    /// The actions of which a condition, a Cedar expression, can be asked; Cedar's own words if
+    /// there are none.
+    pub fn actions_of(&self, condition: &str) -> Result<Vec<Action>, String> {
+        let validator = Validator::new(self.cedar_schema_object().clone());
+        let (mut actions, mut why) = (vec![], String::new());
+        for action in Action::ALL {
+            let head = format!("permit(principal, action == Action::{}, resource)", quoted(action.as_str()));
+            let policy = cedar_policy::Policy::parse(None, format!("{head} when {{ {condition}\n}};"));
+            let set = PolicySet::from_policies([policy.map_err(|e| e.to_string())?]).map_err(|e| e.to_string())?;
+            match validator.validate(&set, ValidationMode::Strict).validation_errors().next() {
+                None => actions.push(action),
+                Some(error) => why = error.to_string(),
+            }
+        }
+        if actions.is_empty() { Err(why) } else { Ok(actions) }
     }
 
     /// The slices of "no rule can fail to be evaluated", one for each condition that may, as far

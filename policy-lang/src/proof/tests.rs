@@ -92,3 +92,15 @@ fn words_that_changed_their_meaning() {
     assert_eq!(changed(text("Asia/Tokyo", "5", "operator")), "the fact `level` has another default than before");
     assert_eq!(changed(text("Asia/Tokyo", "0", "source")), "the fact `level` is set by another party than before");
 }
+
+#[test]
+fn a_condition_is_asked_of_the_actions_that_know_its_words() {
+    let policy = policy("permit group g");
+    let names = |condition: &str| {
+        policy.actions_of(condition).map(|actions| actions.iter().map(|action| action.as_str()).collect::<Vec<_>>())
+    };
+    assert_eq!(names("context.level > 3"), Ok(vec!["openSession", "keepOpen", "reachTerminal"]));
+    assert_eq!(names("context.port == 22"), Ok(vec!["reachTerminal"]));
+    assert!(names("context.levle > 3").expect_err("a typing error").contains("levle"));
+    assert!(names("context.level >").is_err());
+}

@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
-use policy_lang::Policy;
 use policy_lang::proof::{Piece, Refutation, Slice};
+use policy_lang::{Action, Policy};
 
 use super::{ERRORS, Read, read, render};
 use crate::output::{Format, json};
@@ -43,6 +43,10 @@ pub(crate) struct Prove {
     /// Also prove that the policy allows no more than this one, an earlier directory.
     #[arg(long, value_name = "DIRECTORY")]
     before: Option<PathBuf>,
+    /// Also prove that nothing is ever allowed that meets this condition, a Cedar expression such
+    /// as `principal in Group::"contractors" && !context.supervised`; may be given several times.
+    #[arg(long, value_name = "CONDITION")]
+    never: Vec<String>,
     #[command(flatten)]
     options: Options,
     /// How the result is printed.
@@ -92,11 +96,12 @@ pub(super) fn run(args: &Prove) -> anyhow::Result<ExitCode> {
             None => return Ok(ExitCode::from(ERRORS)),
         },
     };
+    let wanted = Wanted { policy: &policy, before: before.as_ref(), nevers: &args.never };
     let claims = match Prover::find(&args.options) {
-        Ok(prover) => deep(|| prover.claims(&policy, before.as_ref()))?,
+        Ok(prover) => deep(|| prover.claims(wanted))?,
         Err(missing) => {
             eprintln!("{missing}; {GET_CVC5}. Without it, claims are checked and not proved.");
-            deep(|| checked(&policy, before.as_ref()))?
+            deep(|| checked(wanted))?
         }
     };
     match args.format {
@@ -142,6 +147,16 @@ fn deep<T: Send>(work: impl FnOnce() -> anyhow::Result<T> + Send) -> anyhow::Res
     })
 }
 
+/// What is to be proved.
+#[derive(Clone, Copy)]
+struct Wanted<'p> {
+    policy: &'p Policy,
+    /// The earlier policy that allowed no less.
+    before: Option<&'p Policy>,
+    /// Further conditions that nothing allowed may meet.
+    nevers: &'p [String],
+}
+
 /// A claim that is to be proved, in its pieces.
 struct Open<'p> {
     claim: String,
@@ -181,10 +196,11 @@ impl Prover {
 
     /// All claims about a policy: each `never`, that no rule errs, and that it allows no more than
     /// an earlier one.
-    fn claims(&self, policy: &Policy, before: Option<&Policy>) -> anyhow::Result<Vec<Claim>> {
-        let mut open = nevers(policy)?;
+    fn claims(&self, wanted: Wanted<'_>) -> anyhow::Result<Vec<Claim>> {
+        let policy = wanted.policy;
+        let mut open = nevers(wanted)?;
         open.push(no_error(policy)?);
-        if let Some(before) = before {
+        if let Some(before) = wanted.before {
             let targets: Vec<&str> = policy.apparatuses().map(|apparatus| apparatus.id.as_str()).collect();
             open.extend(wider(before, policy, &targets));
         }
@@ -265,8 +281,17 @@ fn about(piece: &Piece) -> String {
     format!("{} at {} by a {}{rules}", piece.slice.action, piece.target, piece.slice.principal.to_lowercase())
 }
 
-fn nevers(_policy: &Policy) -> anyhow::Result<Vec<Open<'static>>> {
-    Ok(vec![])
+fn nevers(wanted: Wanted<'_>) -> anyhow::Result<Vec<Open<'static>>> {
+    let mut open = vec![];
+    for condition in wanted.nevers {
+        let actions = wanted.policy.actions_of(condition).map_err(anyhow::Error::msg);
+        let actions = actions.with_context(|| format!("--never `{condition}`"))?;
+        let actions: Vec<&str> = actions.into_iter().map(Action::as_str).collect();
+        let pieces = wanted.policy.never_pieces(condition, &actions).map_err(anyhow::Error::msg)?;
+        let claim = format!("never {condition}");
+        open.push(Open { claim, place: None, pieces, before: None, notes: vec![] });
+    }
+    Ok(open)
 }
 
 fn no_error(policy: &Policy) -> anyhow::Result<Open<'static>> {
@@ -296,7 +321,7 @@ fn wider<'p>(before: &'p Policy, policy: &Policy, targets: &[&str]) -> Vec<Open<
 }
 
 /// What can be said without a prover.
-fn checked(policy: &Policy, before: Option<&Policy>) -> anyhow::Result<Vec<Claim>> {
-    let _ = (policy, before);
+fn checked(wanted: Wanted<'_>) -> anyhow::Result<Vec<Claim>> {
+    let _ = wanted;
     Ok(vec![])
 }
