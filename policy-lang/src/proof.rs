@@ -5,6 +5,7 @@ mod estate;
 mod found;
 
 use crate::ast::Effect;
+use crate::estate::{Apparatus, ApparatusKind, TerminalAddress};
 use crate::facts::{Fact, FactType, FactValue, Party};
 use crate::lower::text::quoted;
 use crate::lower::{Action, schema};
@@ -224,9 +225,8 @@ impl Policy {
     /// What a comparison of the Cedar policies of a target does not see: the same words that mean
     /// something else than before. Empty where there is nothing of the kind.
     pub fn changed_meanings(&self, before: &Policy, target: &str) -> Vec<String> {
-        let Some(compiled) = self.model.by_id.get(target).and_then(|ix| self.targets.get(ix)) else { return vec![] };
-        let conditions: Vec<&Condition> = self.target(compiled).rules.iter().flat_map(|r| &r.conditions).collect();
-        let asks = |name: &str| conditions.iter().any(|c| c.cedar.contains(name));
+        let text = self.cedar_of(target).unwrap_or_default();
+        let asks = |name: &str| text.contains(name);
         let mut changed = vec![];
         if self.estate().zone != before.estate().zone && ["hour", "minute", "weekday"].iter().any(|word| asks(word)) {
             changed.push("the estate's time zone is another one than before".to_owned());
@@ -240,6 +240,15 @@ impl Policy {
                     changed.push(format!("the fact `{}` has another default than before", fact.name));
                 }
                 _ => {}
+            }
+        }
+        for gateway in self.apparatuses() {
+            for (terminal, dns) in named_terminals(gateway).filter(|(terminal, _)| asks(&quoted(terminal))) {
+                let old = before.apparatus(&gateway.id);
+                if old.is_some_and(|old| named_terminals(old).any(|(name, was)| name == terminal && was != dns)) {
+                    let id = &gateway.id;
+                    changed.push(format!("the terminal `{terminal}` of `{id}` has another DNS name than before"));
+                }
             }
         }
         changed
@@ -295,6 +304,18 @@ impl Policy {
         };
         Piece { slice, target: apparatus.id.clone(), rules: vec![] }
     }
+}
+
+/// The terminals of a gateway that have a DNS name, with that name.
+fn named_terminals(gateway: &Apparatus) -> impl Iterator<Item = (&str, &str)> {
+    let terminals = match &gateway.kind {
+        ApparatusKind::Gateway { terminals, .. } => terminals.as_slice(),
+        ApparatusKind::Client { .. } => &[],
+    };
+    terminals.iter().filter_map(|terminal| match &terminal.at {
+        TerminalAddress::Name(dns) => Some((terminal.name.as_str(), dns.as_str())),
+        TerminalAddress::Address(_) => None,
+    })
 }
 
 /// The schema of the policies, with what only a proof knows.

@@ -56,6 +56,9 @@ pub struct Refutation {
     pub others: Vec<String>,
 }
 
+/// Something to try with a question.
+type Change = Box<dyn Fn(&mut OwnQuestion)>;
+
 /// What is asked, owned.
 #[derive(Debug, Clone, PartialEq)]
 pub enum OwnAct {
@@ -189,7 +192,7 @@ impl Policy {
         around: Timestamp,
         refutes: &impl Fn(&OwnQuestion) -> bool,
     ) -> OwnQuestion {
-        let mut tries: Vec<Box<dyn Fn(&mut OwnQuestion)>> = vec![
+        let mut tries: Vec<Change> = vec![
             Box::new(|q| q.incident = None),
             Box::new(|q| q.incident.iter_mut().for_each(|incident| incident.alert = None)),
             Box::new(|q| q.reason = String::new()),

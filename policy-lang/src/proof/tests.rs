@@ -74,23 +74,34 @@ fn only_what_may_err_is_asked_about() {
 
 #[test]
 fn words_that_changed_their_meaning() {
-    let text = |zone: &str, default: &str, party: &str| {
+    let text = |zone: &str, default: &str, party: &str, dns: &str| {
         let text = format!(
             "estate abc.net {{ timezone {zone} }}
              fact level: Long = {default} set by {party}
-             gateway rs-1@abc.net {{ lan 172.16.0.0/12 }}
+             gateway rs-1@abc.net {{ lan 172.16.0.0/12  terminal historian = {dns}.kyoto.example }}
              gateway rs-2@abc.net {{ lan 192.168.2.0/24 }}
-             target rs-1@abc.net {{ limit 1h  permit rs-2@abc.net {{ terminals any }}
+             target rs-1@abc.net {{ limit 1h  permit rs-2@abc.net {{ terminals any -> historian }}
                when {{ context.hour > 3 && context.level > 1 }} }}"
         );
         compile(&[SourceFile::new("a.gate", text)]).policy.expect("no errors")
     };
-    let old = text("Asia/Tokyo", "0", "operator");
-    let changed = |new: Policy| new.changed_meanings(&old, "rs-1@abc.net").join("; ");
-    assert_eq!(changed(text("Asia/Tokyo", "0", "operator")), "");
-    assert_eq!(changed(text("UTC", "0", "operator")), "the estate's time zone is another one than before");
-    assert_eq!(changed(text("Asia/Tokyo", "5", "operator")), "the fact `level` has another default than before");
-    assert_eq!(changed(text("Asia/Tokyo", "0", "source")), "the fact `level` is set by another party than before");
+    let old = text("Asia/Tokyo", "0", "operator", "old");
+    for (zone, default, party, dns, expected) in [
+        ("Asia/Tokyo", "0", "operator", "old", ""),
+        ("UTC", "0", "operator", "old", "the estate's time zone is another one than before"),
+        ("Asia/Tokyo", "5", "operator", "old", "the fact `level` has another default than before"),
+        ("Asia/Tokyo", "0", "source", "old", "the fact `level` is set by another party than before"),
+        (
+            "Asia/Tokyo",
+            "0",
+            "operator",
+            "new",
+            "the terminal `historian` of `rs-1@abc.net` has another DNS name than before",
+        ),
+    ] {
+        let new = text(zone, default, party, dns);
+        assert_eq!(new.changed_meanings(&old, "rs-1@abc.net").join("; "), expected);
+    }
 }
 
 #[test]
