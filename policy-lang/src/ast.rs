@@ -3,7 +3,7 @@
 
 use crate::source::{Span, Word};
 
-/// All files of a policy, as read.
+/// One file of a policy as read, or several together.
 #[derive(Debug, Default)]
 pub(crate) struct Ast {
     pub(crate) estates: Vec<EstateDecl>,
@@ -15,6 +15,20 @@ pub(crate) struct Ast {
     /// Words of what could not be read: a name that occurs among them is not called
     /// unknown as well.
     pub(crate) unread: std::collections::HashSet<String>,
+}
+
+impl Ast {
+    /// Adds what another file declares outside of targets, and gives its targets back.
+    pub(crate) fn absorb(&mut self, other: Ast) -> Vec<TargetDecl> {
+        let Ast { estates, facts, gateways, groups, lets, targets, unread } = other;
+        self.estates.extend(estates);
+        self.facts.extend(facts);
+        self.gateways.extend(gateways);
+        self.groups.extend(groups);
+        self.lets.extend(lets);
+        self.unread.extend(unread);
+        targets
+    }
 }
 
 #[derive(Debug)]

@@ -313,7 +313,7 @@ impl Policy {
             known.question,
             (known.source, known.target),
             action,
-            slice.asks,
+            slice.wants(),
             now,
             elapsed,
             packet,

@@ -33,6 +33,7 @@
 mod ast;
 mod check;
 mod codes;
+mod compile;
 mod decide;
 mod diagnostic;
 mod estate;
@@ -50,6 +51,7 @@ mod rule;
 mod source;
 mod values;
 
+pub use compile::{Compilation, Compiler, compile};
 pub use decide::{
     Act, Action, Asked, Decision, Denial, DenialReason, PacketEnd, PacketQuestion, Permit, Protocol, Question, Reach,
     Selectable,
@@ -59,7 +61,7 @@ pub use estate::{Apparatus, ApparatusKind, Estate, Terminal, TerminalAddress};
 pub use facts::{Fact, FactError, FactType, FactValue, FactValues, Party};
 pub use fingerprint::Fingerprint;
 pub use pair::{HostSpec, Pair, Ports, Service, Side};
-pub use policy::{Compilation, LiteralHost, Policy, compile};
+pub use policy::{LiteralHost, Policy};
 pub use respond::{Alert, Cause, Incident, Probe, Watch};
 pub use rule::RuleRef;
 pub use source::SourceFile;

@@ -53,25 +53,30 @@ pub(crate) enum Origin {
 }
 
 /// Some of a target's policies, enough for some question.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Slice {
     pub(crate) policies: PolicySet,
     /// Where each policy comes from.
     pub(crate) origins: HashMap<PolicyId, (Origin, RuleRef)>,
-    /// What its policies ask for that changes with time alone.
+    /// What its conditions ask for that changes while a session stands.
     pub(crate) asks: Asks,
+    /// Whether any of its policies has a limit.
+    limited: bool,
 }
 
 impl Slice {
-    fn new() -> Self {
-        Self { policies: PolicySet::new(), origins: HashMap::new(), asks: Asks::default() }
+    /// What a request has to hold of the time for these policies.
+    pub(crate) fn wants(&self) -> Asks {
+        Asks { elapsed: self.asks.elapsed || self.limited, ..self.asks }
     }
 
     fn add(&mut self, draft: Draft<'_>) -> Result<(), String> {
-        let (origin, place, asks) = (draft.origin, draft.place.clone(), draft.asks);
-        let policy = draft.policy()?;
+        self.asks = self.asks | draft.asks;
+        self.limited |= draft.limited;
+        let (origin, place) = (draft.origin, draft.place.clone());
+        // Annotations are for readers; Cedar would read their names anew with each policy.
+        let policy = draft.policy(false)?;
         self.origins.insert(policy.id().clone(), (origin, place));
-        self.asks = self.asks | asks;
         self.policies.add(policy).map_err(|e| e.to_string())
     }
 }
@@ -98,25 +103,22 @@ pub(crate) struct Draft<'m> {
     texts: Vec<&'m Condition>,
     priority: Option<u32>,
     asks: Asks,
+    limited: bool,
 }
 
 impl<'m> Lowering<'m> {
-    /// All policies of the target.
+    /// All policies of the target, with their annotations.
     pub(crate) fn whole(self) -> Result<PolicySet, String> {
-        let mut slice = Slice::new();
-        slice.add(self.same_lan())?;
-        for cap in self.caps() {
-            slice.add(cap)?;
+        let mut drafts = vec![self.same_lan()];
+        drafts.extend(self.caps());
+        for (n, rule) in self.target.rules.iter().enumerate() {
+            // A forbid is one policy for all actions.
+            let actions = if rule.effect == Effect::Permit { &Action::ALL[..] } else { &Action::ALL[..1] };
+            drafts.extend(actions.iter().flat_map(|action| self.rule(n, *action)));
         }
-        for n in 0..self.target.rules.len() {
-            for action in Action::ALL {
-                // A forbid is one policy for all actions.
-                if action == Action::OpenSession || self.target.rules[n].effect == Effect::Permit {
-                    self.rule(n, action).into_iter().try_for_each(|draft| slice.add(draft))?;
-                }
-            }
-        }
-        Ok(slice.policies)
+        let mut whole = PolicySet::new();
+        drafts.into_iter().try_for_each(|draft| whole.add(draft.policy(true)?).map_err(|e| e.to_string()))?;
+        Ok(whole)
     }
 
     /// The policies that can match a source in an action, `rules` being the rules that mean it.
@@ -124,7 +126,7 @@ impl<'m> Lowering<'m> {
     /// Whatever is left out has a head that is false for this source, whatever else is asked:
     /// it can neither match nor err.
     pub(crate) fn slice(self, source: ApparatusIx, rules: &[usize], action: Action) -> Result<Slice, String> {
-        let mut slice = Slice::new();
+        let mut slice = Slice::default();
         if self.model.gateway_of[source] == self.model.gateway_of[self.target.apparatus] {
             slice.add(self.same_lan())?;
         }
@@ -141,7 +143,7 @@ impl<'m> Lowering<'m> {
 
     /// The policies of one rule alone.
     pub(crate) fn alone(self, rule: usize, action: Action) -> Result<Slice, String> {
-        let mut slice = Slice::new();
+        let mut slice = Slice::default();
         self.rule(rule, action).into_iter().try_for_each(|draft| slice.add(draft))?;
         Ok(slice)
     }
@@ -159,6 +161,7 @@ impl<'m> Lowering<'m> {
             texts: vec![],
             priority: None,
             asks: Asks::default(),
+            limited: false,
         }
     }
 
@@ -177,7 +180,7 @@ impl<'m> Lowering<'m> {
             let actions = [Action::KeepOpen, Action::ReachTerminal].map(|action| self.words.action(action));
             draft.action = pst::ActionConstraint::In(actions.into());
             draft.clauses.push(pst::Clause::Unless(expr::within(cap?)));
-            draft.asks.elapsed = true;
+            draft.limited = true;
             Some(draft)
         })
     }
@@ -195,7 +198,7 @@ impl<'m> Lowering<'m> {
         let within = |draft: &mut Draft<'_>| {
             if let Some(limit) = rule.limit {
                 draft.clauses.push(pst::Clause::When(expr::within(limit)));
-                draft.asks.elapsed = true;
+                draft.limited = true;
             }
         };
         if rule.effect == Effect::Forbid {
@@ -274,10 +277,10 @@ impl<'m> Draft<'m> {
         }
     }
 
-    fn policy(self) -> Result<cedar_policy::Policy, String> {
+    fn policy(self, annotated: bool) -> Result<cedar_policy::Policy, String> {
         let id = format!("{}#{}", self.place, self.kind);
         let resource = pst::ResourceConstraint::Eq(pst::EntityOrSlot::Entity(self.resource));
-        let annotations = self.priority.map(|p| ("priority".to_owned(), p.to_string().into()));
+        let annotations = self.priority.filter(|_| annotated).map(|p| ("priority".to_owned(), p.to_string().into()));
         let template = pst::Template::new(id.as_str(), self.effect, self.principal, self.action, resource)
             .with_annotations(BTreeMap::from_iter(annotations))
             .try_with_clauses(self.clauses)

@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
-use std::ops::BitOr;
+use std::ops::{BitOr, Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +22,19 @@ pub(crate) type ApparatusIx = usize;
 /// The place of a group in [`Model::groups`].
 pub(crate) type GroupIx = usize;
 
+/// All of it: what is declared outside of targets, shared between policies that differ in targets
+/// only, and the targets.
 #[derive(Debug)]
 pub(crate) struct Model {
+    pub(crate) base: Arc<Base>,
+    pub(crate) targets: Vec<Arc<Target>>,
+    /// Single addresses that `terminals` name, with the gateway whose LAN holds them.
+    pub(crate) literal_hosts: BTreeSet<(IpAddr, ApparatusIx)>,
+}
+
+/// What is declared outside of targets.
+#[derive(Debug, Clone)]
+pub(crate) struct Base {
     pub(crate) estate: Estate,
     pub(crate) estate_at: RuleRef,
     pub(crate) apparatuses: Vec<Apparatus>,
@@ -35,12 +46,31 @@ pub(crate) struct Model {
     pub(crate) facts: Vec<Fact>,
     /// The labels of alerts that some condition asks for.
     pub(crate) labels: BTreeSet<String>,
-    pub(crate) targets: Vec<Target>,
-    /// Single addresses that `terminals` name, with the gateway whose LAN holds them.
-    pub(crate) literal_hosts: BTreeSet<(IpAddr, ApparatusIx)>,
 }
 
-#[derive(Debug)]
+impl Model {
+    /// A model without targets yet.
+    pub(crate) fn on(base: Arc<Base>) -> Self {
+        Self { base, targets: vec![], literal_hosts: BTreeSet::new() }
+    }
+}
+
+impl Deref for Model {
+    type Target = Base;
+
+    fn deref(&self) -> &Base {
+        &self.base
+    }
+}
+
+/// Copies what is shared before it is written to.
+impl DerefMut for Model {
+    fn deref_mut(&mut self) -> &mut Base {
+        Arc::make_mut(&mut self.base)
+    }
+}
+
+#[derive(Debug, Clone)]
 pub(crate) struct Group {
     pub(crate) name: String,
     pub(crate) members: Vec<ApparatusIx>,
@@ -92,7 +122,8 @@ pub(crate) struct Condition {
 impl Condition {
     /// Whether its answer may change with time alone.
     pub(crate) fn timed(&self) -> bool {
-        self.asks != Asks::default()
+        let Asks { now, elapsed, minute, hour, action: _ } = self.asks;
+        now || elapsed || minute || hour
     }
 }
 
@@ -111,7 +142,7 @@ impl Hash for Condition {
     }
 }
 
-/// What of its context a condition asks for that changes with time alone.
+/// What a condition asks for that changes while a session stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Asks {
     pub(crate) now: bool,
@@ -119,6 +150,8 @@ pub(crate) struct Asks {
     pub(crate) minute: bool,
     /// The hour or the weekday.
     pub(crate) hour: bool,
+    /// Whether it is about opening, or staying open.
+    pub(crate) action: bool,
 }
 
 impl BitOr for Asks {
@@ -130,6 +163,7 @@ impl BitOr for Asks {
             elapsed: self.elapsed || other.elapsed,
             minute: self.minute || other.minute,
             hour: self.hour || other.hour,
+            action: self.action || other.action,
         }
     }
 }

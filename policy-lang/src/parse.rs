@@ -8,6 +8,7 @@ use crate::ast::{
     RuleDecl, ServiceDecl, SourceDecl, TargetDecl, TerminalsDecl,
 };
 use crate::diagnostic::{Code, Diagnostic};
+use crate::fingerprint::Digest;
 use crate::source::{Sources, Span, Word};
 use pest::Parser as _;
 use pest::iterators::Pair;
@@ -23,23 +24,31 @@ mod grammar {
 }
 pub(crate) use grammar::{GateParser, Rule};
 
-/// Reads all files into one tree.
-pub(crate) fn parse(sources: &Sources<'_>, diagnostics: &mut Vec<Diagnostic>) -> Ast {
-    let mut ast = Ast::default();
-    for (file, source) in sources.iter().enumerate() {
-        if let Some(at) = too_deep(&source.text) {
-            let span = Span::new(file, at, at + 1);
-            diagnostics.push(
-                sources
-                    .error(Code::TooDeep, span, "braces are nested too deeply", "one brace too many")
-                    .with_help(format!("{MAX_DEPTH} levels are read at most; is a `}}` missing before this?")),
-            );
-            continue;
-        }
-        let mut reader = Reader { sources, file, text: &source.text, diagnostics, ast: &mut ast };
-        reader.read();
+/// Reads one file.
+pub(crate) fn parse(sources: &Sources<'_>, file: usize, diagnostics: &mut Vec<Diagnostic>) -> Read {
+    let text = sources.text(file);
+    let mut read = Read { ast: Ast::default(), outside: Digest::new() };
+    if let Some(at) = too_deep(text) {
+        let span = Span::new(file, at, at + 1);
+        diagnostics.push(
+            sources
+                .error(Code::TooDeep, span, "braces are nested too deeply", "one brace too many")
+                .with_help(format!("{MAX_DEPTH} levels are read at most; is a `}}` missing before this?")),
+        );
+        read.outside.add(text.as_bytes());
+        return read;
     }
-    ast
+    let mut reader = Reader { sources, file, text, diagnostics, ast: &mut read.ast, outside: &mut read.outside };
+    reader.read();
+    read
+}
+
+/// A file as read.
+pub(crate) struct Read {
+    pub(crate) ast: Ast,
+    /// Of what stands outside of targets: as long as it stays the same, what the file means to
+    /// the targets of other files does too.
+    pub(crate) outside: Digest,
 }
 
 /// The first brace beyond the permitted depth. Strings and comments are skipped; a
@@ -95,6 +104,7 @@ struct Reader<'r, 'a> {
     text: &'a str,
     diagnostics: &'r mut Vec<Diagnostic>,
     ast: &'r mut Ast,
+    outside: &'r mut Digest,
 }
 
 impl Reader<'_, '_> {
@@ -103,6 +113,7 @@ impl Reader<'_, '_> {
         match GateParser::parse(Rule::file, text) {
             Ok(mut pairs) => {
                 for pair in pairs.next().into_iter().flat_map(Pair::into_inner) {
+                    self.note(&pair);
                     self.item(pair);
                 }
             }
@@ -114,6 +125,22 @@ impl Reader<'_, '_> {
                 self.diagnostics.push(diagnostic);
             }
         }
+    }
+
+    /// Adds an item to the digest of what stands outside of targets. Where it stands is of no
+    /// interest for what has no place of its own in a policy; a new kind of item is taken to have one.
+    fn note(&mut self, pair: &Pair<'_, Rule>) {
+        match pair.as_rule() {
+            Rule::target | Rule::EOI => return,
+            Rule::fact | Rule::gateway | Rule::group | Rule::let_cond => {}
+            _ => {
+                let (line, column) = pair.line_col();
+                self.outside.add(&line.to_be_bytes());
+                self.outside.add(&column.to_be_bytes());
+                self.outside.add(&pair.as_span().start().to_be_bytes());
+            }
+        }
+        self.outside.add(pair.as_str().as_bytes());
     }
 
     fn item(&mut self, pair: Pair<'_, Rule>) {
@@ -305,6 +332,7 @@ impl Reader<'_, '_> {
             after_rule = is_rule;
         }
         decl.span.end = decl.id.span.end;
+        decl.rules.shrink_to_fit();
         self.ast.targets.push(decl);
     }
 
@@ -360,6 +388,12 @@ impl Reader<'_, '_> {
                 _ => {}
             }
         }
+        // A large estate has a hundred thousand of these at once, each of few words.
+        rule.sources.shrink_to_fit();
+        rule.priorities.shrink_to_fit();
+        rule.limits.shrink_to_fit();
+        rule.terminals.shrink_to_fit();
+        rule.conditions.shrink_to_fit();
         rule
     }
 
@@ -389,6 +423,7 @@ impl Reader<'_, '_> {
                 _ => {}
             }
         }
+        decl.services.shrink_to_fit();
         decl
     }
 }

@@ -1,31 +1,18 @@
 //! A compiled policy: immutable, cheap to ask, shared behind an `Arc`.
-//! [`compile`] is the only way to one.
+//! Only a [`Compiler`](crate::Compiler) makes one.
 
 use crate::ast::Effect;
-use crate::check;
-use crate::diagnostic::{Code, Diagnostic};
 use crate::estate::{Apparatus, Estate};
 use crate::facts::{self, Fact, FactError, FactValues, Party};
 use crate::fingerprint::Fingerprint;
 use crate::lower::world::World;
 use crate::lower::{Lowering, schema};
 use crate::model::{ApparatusIx, Condition, Model, Source, Target};
-use crate::parse;
-use crate::source::{SourceFile, Sources, Span};
 use cedar_policy::{Entities, PolicySet, Schema};
 use ipnet::IpNet;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
-
-/// What came of compiling a policy.
-#[derive(Debug)]
-pub struct Compilation {
-    /// The policy, unless there is an error.
-    pub policy: Option<Policy>,
-    /// All errors and warnings, by file and place.
-    pub diagnostics: Vec<Diagnostic>,
-}
 
 /// A policy that can be asked.
 #[derive(Debug)]
@@ -41,12 +28,21 @@ pub struct Policy {
 /// A target, ready to be asked.
 #[derive(Debug)]
 pub(crate) struct CompiledTarget {
-    /// The place of the target's declaration among [`Model::targets`].
-    pub(crate) ix: usize,
+    target: Arc<Target>,
     /// Which rules name which source; sorted.
     rules_of: Box<[(Source, u32)]>,
     /// Whether an answer may change with time alone.
     pub(crate) timed: bool,
+}
+
+impl CompiledTarget {
+    fn new(target: Arc<Target>) -> Self {
+        let rules = target.rules.iter().zip(0_u32..);
+        let mut rules_of: Box<[_]> = rules.flat_map(|(rule, n)| rule.sources.iter().map(move |s| (*s, n))).collect();
+        rules_of.sort_unstable();
+        let timed = target.rules.iter().flat_map(|rule| &rule.conditions).any(Condition::timed);
+        Self { target, rules_of, timed }
+    }
 }
 
 /// A single address that `terminals` name.
@@ -58,41 +54,13 @@ pub struct LiteralHost<'p> {
     pub gateway: &'p str,
 }
 
-/// Compiles a policy from all of its files, in any order; their paths decide.
-pub fn compile(files: &[SourceFile]) -> Compilation {
-    let sources = Sources::new(files);
-    let mut diagnostics = vec![];
-    let ast = parse::parse(&sources, &mut diagnostics);
-    let model = check::check(&ast, &sources, &mut diagnostics);
-    let mut policy = None;
-    if !diagnostics.iter().any(Diagnostic::is_error) {
-        match build(model, Fingerprint::of(&sources)) {
-            Ok(built) => policy = Some(built),
-            Err((at, message)) => {
-                let error = sources.error(Code::ConditionType, at, message, "Cedar refuses what this became");
-                diagnostics.push(error.with_help("this is a fault of the compiler; please report it with this file"));
-            }
-        }
-    }
-    diagnostics
-        .sort_by(|a, b| (&a.file, a.span.start, a.severity, a.code).cmp(&(&b.file, b.span.start, b.severity, b.code)));
-    Compilation { policy, diagnostics }
-}
-
-fn build(model: Model, fingerprint: Fingerprint) -> Result<Policy, (Span, String)> {
-    let world = World::new(&model).map_err(|e| (Span::new(0, 0, 0), e))?;
-    let compiled = |(ix, target): (usize, &Target)| {
-        let rules = target.rules.iter().zip(0_u32..);
-        let mut rules_of: Box<[_]> = rules.flat_map(|(rule, n)| rule.sources.iter().map(move |s| (*s, n))).collect();
-        rules_of.sort_unstable();
-        let timed = target.rules.iter().flat_map(|rule| &rule.conditions).any(Condition::timed);
-        (target.apparatus, CompiledTarget { ix, rules_of, timed })
-    };
-    let targets = model.targets.iter().enumerate().map(compiled).collect();
-    Ok(Policy { model, fingerprint, world: Arc::new(world), targets, named_by: OnceLock::new() })
-}
-
 impl Policy {
+    pub(crate) fn new(model: Model, world: Arc<World>, fingerprint: Fingerprint) -> Self {
+        let compiled = |target: &Arc<Target>| (target.apparatus, CompiledTarget::new(Arc::clone(target)));
+        let targets = model.targets.iter().map(compiled).collect();
+        Self { model, fingerprint, world, targets, named_by: OnceLock::new() }
+    }
+
     /// The hash of the set of files that this policy was made of.
     pub fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
@@ -173,11 +141,11 @@ impl Policy {
         Some(policies.into_iter().map(|(id, text)| format!("// {id}\n{text}\n")).collect::<Vec<_>>().join("\n"))
     }
 
-    pub(crate) fn target(&self, compiled: &CompiledTarget) -> &Target {
-        &self.model.targets[compiled.ix]
+    pub(crate) fn target<'p>(&self, compiled: &'p CompiledTarget) -> &'p Target {
+        &compiled.target
     }
 
-    pub(crate) fn lowering(&self, compiled: &CompiledTarget) -> Lowering<'_> {
+    pub(crate) fn lowering<'p>(&'p self, compiled: &'p CompiledTarget) -> Lowering<'p> {
         Lowering { model: &self.model, words: &self.world.words, target: self.target(compiled) }
     }
 
@@ -200,7 +168,7 @@ impl Policy {
         let mut found: Vec<ApparatusIx> =
             self.sources_meaning(source).filter_map(|s| named_by.get(&s)).flatten().copied().collect();
         found.retain(|target| self.model.gateway_of[*target] != self.model.gateway_of[source]);
-        found.sort_by_key(|target| self.targets.get(target).map(|t| t.ix));
+        found.sort_by_key(|target| self.targets.get(target).map(|compiled| compiled.target.at));
         found.dedup();
         found
     }

@@ -225,8 +225,8 @@ fn read(policy: &str, with_tree: bool) -> Result<(Option<Arc<pst::Expr>>, Policy
     Ok((tree, policies))
 }
 
-/// The labels of alerts that the conditions of a policy ask for: the schema has these and no others.
-pub(super) fn labels(ast: &Ast) -> BTreeSet<String> {
+/// The labels of alerts that the conditions of a file ask for: the schema has those of all files and no others.
+pub(crate) fn labels(ast: &Ast) -> BTreeSet<String> {
     let rules = ast.targets.iter().flat_map(|target| &target.rules).flat_map(|rule| &rule.conditions);
     let texts = ast.lets.iter().map(|decl| &decl.cedar.node).chain(rules.map(|condition| &condition.cedar.node));
     texts.flat_map(|text| tokens::labels(text)).collect()

@@ -35,7 +35,7 @@ impl Checker<'_, '_> {
     pub(super) fn estate(&mut self, ast: &Ast) -> (Estate, Span) {
         let Some(decl) = ast.estates.first() else {
             let start = Span::new(0, 0, 0);
-            if !self.unread.contains("estate") {
+            if !self.is_unread("estate") {
                 let help = Some("begin one file with `estate abc.net \"GROUP A\" { timezone Asia/Tokyo }`".to_owned());
                 self.report(Code::NoEstate, start, "no file declares the estate", "one of the files has to", help);
             }
@@ -122,7 +122,7 @@ impl Checker<'_, '_> {
             self.report(Code::BadFact, decl.ty.span, message, "no such type", Some(help));
         }
         let set_by = Party::from_word(&decl.set_by.node);
-        if set_by.is_none() && !self.unread.contains(&decl.set_by.node) {
+        if set_by.is_none() && !self.is_unread(&decl.set_by.node) {
             let help = "a fact is set by `source`, `target`, `operator`, `approver` or `manager`".to_owned();
             let message = format!("`{}` cannot set a fact", decl.set_by.node);
             self.report(Code::BadFact, decl.set_by.span, message, "no such party", Some(help));
@@ -174,7 +174,8 @@ impl Checker<'_, '_> {
             }
             group.gateways.sort_unstable();
             group.gateways.dedup();
-            model.group_by_name.insert(group.name.clone(), model.groups.len());
+            let ix = model.groups.len();
+            model.group_by_name.insert(group.name.clone(), ix);
             model.groups.push(group);
         }
     }

@@ -167,7 +167,8 @@ impl Checker<'_, '_> {
         let name = decl.title.as_ref().map_or_else(|| id.node.clone(), |t| t.node.clone());
         let division = decl.division.as_ref().map(|d| d.node.clone());
         let kind = ApparatusKind::Client { gateway: gateway_decl.id.node.clone(), address, division };
-        model.by_id.insert(id.node.clone(), model.apparatuses.len());
+        let ix = model.apparatuses.len();
+        model.by_id.insert(id.node.clone(), ix);
         model.apparatuses.push(Apparatus { id: id.node.clone(), name, kind });
         model.gateway_of.push(gateway);
     }

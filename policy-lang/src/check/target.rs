@@ -34,7 +34,7 @@ impl Checker<'_, '_> {
                 }
                 self.cover(model, &target);
             }
-            model.targets.push(target);
+            model.targets.push(target.into());
         }
     }
 

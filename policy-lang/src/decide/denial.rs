@@ -1,7 +1,7 @@
 //! Every no has a name and names its rules.
 //! The sentences are for the person who asked.
 
-use super::{Action, Known, Origin, Question};
+use super::{Action, Answer, Known, Origin, Question};
 use crate::ast::Effect;
 use crate::check::nearest;
 use crate::model::ApparatusIx;
@@ -105,10 +105,11 @@ impl Policy {
             return Denial::new(known.question, DenialReason::NoPermit, vec![]);
         }
         // Named, and not forbidden: either its condition fails, or something later than opening.
-        let opens = |elapsed| self.ask(known, Action::OpenSession, known.question.now, elapsed, None);
-        let reason = match (action, opens(Duration::ZERO)) {
-            (Action::KeepOpen, super::Answer::Yes(_)) => DenialReason::LimitReached,
-            (Action::ReachTerminal, super::Answer::Yes(_)) => DenialReason::NoTerminals,
+        let opens =
+            || matches!(self.ask(known, Action::OpenSession, known.question.now, Duration::ZERO, None), Answer::Yes(_));
+        let reason = match action {
+            Action::KeepOpen if opens() => DenialReason::LimitReached,
+            Action::ReachTerminal if opens() => DenialReason::NoTerminals,
             _ => DenialReason::ConditionNotMet,
         };
         Denial::new(known.question, reason, naming)

@@ -80,7 +80,7 @@ impl Policy {
         packet: Option<&PacketQuestion<'_>>,
     ) -> Result<Request, Denial> {
         let ends = self.ends(question)?;
-        let all = Asks { now: true, elapsed: true, minute: true, hour: true };
+        let all = Asks { now: true, elapsed: true, minute: true, hour: true, action: true };
         self.request(question, ends, action, all, question.now, elapsed, packet, Some(&self.world.schema))
             .map_err(|message| self.failed(question, message, vec![]))
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::policy::compile;
+use crate::compile::compile;
 use crate::source::SourceFile;
 
 fn cedar(rule: &str) -> String {

@@ -1,5 +1,6 @@
 //! The language as its users see it: fixtures, decisions, laws, and the page that describes it.
 
+mod again;
 mod common;
 mod decisions;
 mod docs;

@@ -176,7 +176,7 @@ pub(super) fn labels(text: &str) -> Vec<String> {
     named.collect()
 }
 
-/// What a condition asks for that changes with time alone. Rather too much than too little: a
+/// What a condition asks for that changes while a session stands. Rather too much than too little: a
 /// string may spell an attribute's name in escapes.
 pub(super) fn asks(text: &str) -> Asks {
     let mut asks = Asks::default();
@@ -184,7 +184,7 @@ pub(super) fn asks(text: &str) -> Asks {
         let word = match kind {
             Kind::Name => &text[start..end],
             Kind::String if text[start..end].contains('\\') => {
-                return Asks { now: true, elapsed: true, minute: true, hour: true };
+                return Asks { now: true, elapsed: true, minute: true, hour: true, action: true };
             }
             Kind::String => text[start..end].trim_matches('"'),
             _ => continue,
@@ -194,6 +194,7 @@ pub(super) fn asks(text: &str) -> Asks {
             "elapsed" => asks.elapsed = true,
             "minute" => asks.minute = true,
             "hour" | "weekday" => asks.hour = true,
+            "action" => asks.action = true,
             _ => {}
         }
     }
