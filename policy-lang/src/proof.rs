@@ -9,7 +9,7 @@ use crate::estate::{Apparatus, ApparatusKind, TerminalAddress};
 use crate::facts::{Fact, FactType, FactValue, Party};
 use crate::lower::text::quoted;
 use crate::lower::{Action, schema};
-use crate::model::{ApparatusIx, Condition};
+use crate::model::{ApparatusIx, Condition, Model};
 use crate::policy::{CompiledTarget, Policy};
 use crate::rule::RuleRef;
 use cedar_policy::pst::{self, ActionConstraint, Clause, PrincipalConstraint, ResourceConstraint};
@@ -190,6 +190,25 @@ impl Policy {
         Ok(pieces)
     }
 
+    /// The targets of which this policy may not say the same as an earlier one, in the order of the
+    /// files: where the estates differ, all of them.
+    pub fn changed_targets(&self, before: &Policy) -> Result<Vec<&str>, String> {
+        let same = same_estate(&self.model, &before.model);
+        let mut changed = vec![];
+        for target in &self.model.targets {
+            let id = self.model.apparatuses[target.apparatus].id.as_str();
+            let old = before.model.by_id.get(id).filter(|_| same);
+            let unchanged = match old {
+                None => false,
+                Some(old) => said_alike(&self.trees(target.apparatus)?, &before.trees(*old)?),
+            };
+            if !unchanged {
+                changed.push(id);
+            }
+        }
+        Ok(changed)
+    }
+
     /// The slices of "allows no more than before" at one target of this policy. None where both
     /// policies say the same of it.
     pub fn wider_pieces(&self, before: &Policy, target: &str) -> Result<Vec<Piece>, String> {
@@ -304,6 +323,30 @@ impl Policy {
         };
         Piece { slice, target: apparatus.id.clone(), rules: vec![] }
     }
+}
+
+/// Whether both policies are about the same apparatuses, groups and facts, at the same clock.
+fn same_estate(new: &Model, old: &Model) -> bool {
+    let groups = |model: &Model| {
+        let mut groups: Vec<(String, Vec<String>)> = vec![];
+        for group in &model.groups {
+            let members = group.members.iter().map(|ix| model.apparatuses[*ix].id.clone());
+            groups.push((group.name.clone(), members.collect()));
+        }
+        groups.sort();
+        groups
+    };
+    new.estate.zone == old.estate.zone
+        && new.facts == old.facts
+        && new.apparatuses == old.apparatuses
+        && groups(new) == groups(old)
+}
+
+/// Whether two lists of policies are the same but for the places of their rules.
+fn said_alike(new: &[pst::Policy], old: &[pst::Policy]) -> bool {
+    let id = pst::PolicyID("slice".into());
+    let alike = |(a, b): (&pst::Policy, &pst::Policy)| a.new_id(id.clone()) == b.new_id(id.clone());
+    new.len() == old.len() && new.iter().zip(old).all(alike)
 }
 
 /// The terminals of a gateway that have a DNS name, with that name.

@@ -53,8 +53,10 @@ fn what_cannot_be_at_a_target_is_no_slice_of_it() {
 fn an_unchanged_target_has_nothing_to_prove() {
     let (old, new) = (policy("permit group g"), policy("permit group g // as before"));
     assert_eq!(new.wider_pieces(&old, "rs-1@abc.net").expect("pieces"), []);
+    assert_eq!(new.changed_targets(&old).expect("targets"), Vec::<&str>::new());
     let other = policy("permit group g { limit 2h }\n permit rs-3@abc.net");
     assert!(!other.wider_pieces(&old, "rs-1@abc.net").expect("pieces").is_empty());
+    assert_eq!(other.changed_targets(&old).expect("targets"), ["rs-1@abc.net"]);
 }
 
 #[test]

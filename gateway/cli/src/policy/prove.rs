@@ -201,7 +201,7 @@ impl Prover {
         let mut open = nevers(wanted)?;
         open.push(no_error(policy)?);
         if let Some(before) = wanted.before {
-            let targets: Vec<&str> = policy.apparatuses().map(|apparatus| apparatus.id.as_str()).collect();
+            let targets = policy.changed_targets(before).map_err(anyhow::Error::msg)?;
             open.extend(wider(before, policy, &targets));
         }
         self.decide(policy, open)
