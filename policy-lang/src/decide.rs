@@ -1,6 +1,7 @@
 //! From a question to a decision.
 //! Cedar answers; this asks it, takes any error for a denial, and says how long the answer holds.
 
+mod act;
 mod advise;
 mod alone;
 mod denial;
@@ -20,6 +21,7 @@ use crate::pair::Pair;
 use crate::policy::{CompiledTarget, Policy};
 use crate::respond::Incident;
 use crate::rule::RuleRef;
+pub use act::{Act, Asked};
 pub use advise::{Advice, AskedFact, Forbidding, NearPair, NearPermit, PairMiss, Part};
 pub(crate) use alone::{Met, condition_set};
 use cedar_policy::{Authorizer, Decision as CedarDecision};
@@ -332,7 +334,16 @@ impl Policy {
         elapsed: Duration,
         packet: Option<&PacketQuestion<'_>>,
     ) -> Answer {
-        let request = match self.request(known, action, slice.wants(), now, elapsed, packet, None) {
+        let request = match self.request(
+            known.question,
+            (known.source, known.target),
+            action,
+            slice.wants(),
+            now,
+            elapsed,
+            packet,
+            None,
+        ) {
             Ok(request) => request,
             Err(error) => return Answer::Failed(error, vec![]),
         };

@@ -38,6 +38,7 @@ mod compile;
 mod decide;
 mod diagnostic;
 mod estate;
+mod export;
 mod facts;
 mod fingerprint;
 mod format;
@@ -47,6 +48,7 @@ mod pair;
 mod parse;
 mod plan;
 mod policy;
+pub mod proof;
 mod respond;
 mod rule;
 mod source;
@@ -61,9 +63,9 @@ pub use assert::{
 pub use codes::{Explanation, UnknownCode};
 pub use compile::{Compilation, Compiler, compile};
 pub use decide::{
-    Action, Advice, AskedFact, Candidate, Decision, Denial, DenialReason, Dispatching, Forbidding, NearPair,
-    NearPermit, Packet, PacketEnd, PacketError, PacketQuestion, PairMiss, Part, Permit, Protocol, Question, Reach,
-    Selectable, Watched,
+    Act, Action, Advice, Asked, AskedFact, Candidate, Decision, Denial, DenialReason, Dispatching, Forbidding,
+    NearPair, NearPermit, Packet, PacketEnd, PacketError, PacketQuestion, PairMiss, Part, Permit, Protocol, Question,
+    Reach, Selectable, Watched,
 };
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use estate::{Alias, Apparatus, ApparatusKind, Estate, Terminal, TerminalAddress};

@@ -17,7 +17,9 @@ mod codes;
 mod explain;
 mod findings;
 mod fmt;
+mod lower;
 pub(crate) mod plan;
+mod prove;
 mod render;
 mod test;
 
@@ -39,6 +41,11 @@ pub(crate) enum Verb {
     Test(test::Test),
     /// Say who gains and who loses what by a change of a policy.
     Plan(plan::Plan),
+    /// Write a policy in Cedar's own files, for Cedar's own tools.
+    Lower(lower::Lower),
+    /// Prove or refute what a policy claims; exits with 0 if all of it is proved, 1 if something is
+    /// refuted or the policy has errors, 4 if something could not be decided, 2 if it cannot be read.
+    Prove(prove::Prove),
 }
 
 #[derive(Args)]
@@ -75,6 +82,8 @@ pub(crate) fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Explain(args) => explain::run(&args),
         Verb::Test(args) => test::run(&args),
         Verb::Plan(args) => Ok(plan::run(&args)),
+        Verb::Lower(args) => lower::run(&args),
+        Verb::Prove(args) => prove::run(&args),
     }
 }
 

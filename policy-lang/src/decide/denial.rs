@@ -4,6 +4,7 @@
 use super::{Action, Answer, Known, Origin, Question};
 use crate::ast::Effect;
 use crate::check::nearest;
+use crate::model::ApparatusIx;
 use crate::policy::Policy;
 use crate::rule::RuleRef;
 use serde::Serialize;
@@ -59,6 +60,17 @@ pub enum DenialReason {
 impl Policy {
     /// The apparatuses and the target's policies, or the denial that says what is unknown.
     pub(super) fn know<'q>(&'q self, question: &'q Question<'q>) -> Result<Known<'q>, Denial> {
+        let (source, target) = self.ends(question)?;
+        let Some(compiled) = self.targets.get(&target) else {
+            let same = self.model.gateway_of[source] == self.model.gateway_of[target];
+            let reason = if same { DenialReason::SameLan } else { DenialReason::NoPermit };
+            return Err(Denial::new(question, reason, vec![]));
+        };
+        Ok(Known { question, source, target, compiled })
+    }
+
+    /// Source and target, or the denial that says which of them is unknown.
+    pub(super) fn ends(&self, question: &Question<'_>) -> Result<(ApparatusIx, ApparatusIx), Denial> {
         let ids = || self.model.apparatuses.iter().map(|a| a.id.as_str());
         let suggestion = |id| nearest(id, ids()).map(str::to_owned);
         let denial = |reason| Denial::new(question, reason, vec![]);
@@ -67,11 +79,7 @@ impl Policy {
             .ok_or_else(|| denial(DenialReason::UnknownSource { suggestion: suggestion(question.source) }))?;
         let target = ix(question.target)
             .ok_or_else(|| denial(DenialReason::UnknownTarget { suggestion: suggestion(question.target) }))?;
-        let Some(compiled) = self.targets.get(&target) else {
-            let same = self.model.gateway_of[source] == self.model.gateway_of[target];
-            return Err(denial(if same { DenialReason::SameLan } else { DenialReason::NoPermit }));
-        };
-        Ok(Known { question, source, target, compiled })
+        Ok((source, target))
     }
 
     /// The denial for a no of Cedar's; `by` are the forbids and caps that decided.

@@ -1,12 +1,12 @@
 //! The Cedar request that a question becomes.
 //! Its context has the types of the schema; what does not fit is an error, and so a denial.
 
-use super::{Denial, Known, Question};
+use super::{Denial, Question};
 use crate::facts::FactValues;
 use crate::lower::Action;
 use crate::lower::text::ip;
 use crate::lower::world::value;
-use crate::model::Asks;
+use crate::model::{ApparatusIx, Asks};
 use crate::pair::Side;
 use crate::policy::Policy;
 use crate::respond::Alert;
@@ -72,7 +72,7 @@ impl Protocol {
 impl Policy {
     /// The Cedar request that a question becomes in an action, whole and checked against the
     /// schema: `elapsed` after the session's establishment, and for
-    /// [`ReachTerminal`](Action::ReachTerminal) about a packet.
+    /// [`ReachTerminal`](Action::ReachTerminal) about a packet. The target may be one without rules.
     pub fn cedar_request(
         &self,
         question: &Question<'_>,
@@ -80,9 +80,8 @@ impl Policy {
         elapsed: Duration,
         packet: Option<&PacketQuestion<'_>>,
     ) -> Result<Request, Denial> {
-        let known = self.know(question)?;
-        let all = Asks::ALL;
-        self.request(known, action, all, question.now, elapsed, packet, Some(&self.world.schema))
+        let ends = self.ends(question)?;
+        self.request(question, ends, action, Asks::ALL, question.now, elapsed, packet, Some(&self.world.schema))
             .map_err(|message| self.failed(question, message, vec![]))
     }
 
@@ -91,7 +90,8 @@ impl Policy {
     #[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
     pub(super) fn request(
         &self,
-        known: Known<'_>,
+        question: &Question<'_>,
+        (source, target): (ApparatusIx, ApparatusIx),
         action: Action,
         asks: Asks,
         now: Timestamp,
@@ -99,7 +99,6 @@ impl Policy {
         packet: Option<&PacketQuestion<'_>>,
         schema: Option<&Schema>,
     ) -> Result<Request, String> {
-        let Known { question, source, target, .. } = known;
         let mut pairs = Vec::with_capacity(16);
         let mut set = |name: &str, value| pairs.push((name.to_owned(), value));
         self.time(asks, now, elapsed, &mut set)?;
