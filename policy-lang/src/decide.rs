@@ -247,6 +247,13 @@ impl Policy {
         }
     }
 
+    /// Whether a live session stays, without a look at how much longer.
+    #[cfg(test)]
+    pub(crate) fn stays(&self, question: &Question<'_>, elapsed: Duration) -> bool {
+        let Ok(known) = self.know(question) else { return false };
+        matches!(self.ask(known, Action::KeepOpen, question.now, elapsed, None), Answer::Yes(_))
+    }
+
     fn judge(&self, question: &Question<'_>, action: Action, elapsed: Duration) -> Decision {
         let known = match self.know(question) {
             Ok(known) => known,

@@ -43,6 +43,7 @@ mod lower;
 mod model;
 mod pair;
 mod parse;
+mod plan;
 mod policy;
 mod respond;
 mod rule;
@@ -65,6 +66,7 @@ pub use estate::{Alias, Apparatus, ApparatusKind, Estate, Terminal, TerminalAddr
 pub use facts::{Fact, FactError, FactType, FactValue, FactValues, Party};
 pub use fingerprint::Fingerprint;
 pub use pair::{HostSpec, Pair, Ports, Service, Side};
+pub use plan::{Change, Kind, LiveOutcome, LiveSession, Plan, PlanLine, Verdict, live, plan};
 pub use policy::{Compilation, LiteralHost, Policy, compile};
 pub use respond::{Alert, Cause, Incident, Probe, Watch};
 pub use rule::RuleRef;

@@ -10,6 +10,7 @@ use policy_lang::{Compilation, Diagnostic, SourceFile, compile, load};
 use crate::output::{Format, json};
 
 mod explain;
+pub(crate) mod plan;
 mod render;
 mod test;
 
@@ -27,6 +28,8 @@ pub(crate) enum Verb {
     Explain(explain::Explain),
     /// Run a policy's tests and nevers; exits with 0 if all hold, 1 if not, 2 if it cannot be read.
     Test(test::Test),
+    /// Say who gains and who loses what by a change of a policy.
+    Plan(plan::Plan),
 }
 
 #[derive(Args)]
@@ -43,6 +46,7 @@ pub(crate) fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Check(args) => check(&args),
         Verb::Explain(args) => explain::run(&args),
         Verb::Test(args) => test::run(&args),
+        Verb::Plan(args) => Ok(plan::run(&args)),
     }
 }
 
