@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use packets::Asks;
 use serde::Serialize;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ use std::time::Duration;
 
 /// How many requests all nevers of a policy may take together: about a second's work.
 pub(super) const REQUESTS: usize = 20_000;
+/// How many requests it takes as long as to make up the scenarios of a target.
+const SURVEY: usize = 20;
 
 /// A `never` of a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,8 +123,8 @@ struct Budget {
 }
 
 impl Budget {
-    fn spend(&mut self) -> bool {
-        match self.left.checked_sub(1) {
+    fn spend(&mut self, requests: usize) -> bool {
+        match self.left.checked_sub(requests) {
             Some(left) => {
                 self.left = left;
                 true
@@ -189,19 +192,27 @@ impl Policy {
         let bound = (budget.left / sessions.max(1)).clamp(1, SCENARIOS);
         let mut surveys: HashMap<Vec<&str>, Rc<Survey>> = HashMap::new();
         for (target, sources) in pairs.iter().filter(|(_, sources)| !sources.is_empty()) {
-            if budget.left == 0 {
-                budget.whole = false;
-                return None;
-            }
             // Targets with the same conditions share their scenarios.
             let mut key: Vec<&str> = target.rules.iter().flat_map(|rule| &rule.conditions).map(|c| &*c.cedar).collect();
             key.sort_unstable();
             key.dedup();
             let id = &self.model.apparatuses[target.apparatus].id;
-            let survey = surveys.entry(key).or_insert_with(|| Rc::new(self.survey(&[id], &[&never.cedar], bound)));
+            let survey = match surveys.entry(key) {
+                Entry::Occupied(known) => Rc::clone(known.get()),
+                Entry::Vacant(new) if budget.spend(SURVEY) => {
+                    Rc::clone(new.insert(Rc::new(self.survey(&[id], &[&never.cedar], bound))))
+                }
+                Entry::Vacant(_) => return None,
+            };
             budget.whole &= survey.exhaustive;
+            let sources: Vec<ApparatusIx> =
+                sources.iter().copied().filter(|source| concern.pair(self, *source, target.apparatus)).collect();
             for scenario in &survey.scenarios {
-                for source in sources {
+                if budget.left == 0 {
+                    budget.whole = false;
+                    return None;
+                }
+                for source in &sources {
                     if let Some(example) = self.counterexample(&asking, target, *source, scenario, budget) {
                         return Some(example);
                     }
@@ -220,11 +231,7 @@ impl Policy {
         sources.sort_unstable();
         sources.dedup();
         let gateway = self.model.gateway_of[target.apparatus];
-        sources.retain(|source| {
-            self.model.gateway_of[*source] != gateway
-                && concern.source(self, *source)
-                && concern.pair(self, *source, target.apparatus)
-        });
+        sources.retain(|source| self.model.gateway_of[*source] != gateway && concern.source(self, *source));
         sources
     }
 
@@ -255,7 +262,7 @@ impl Policy {
                 // A session that is asked for has no age.
                 Action::OpenSession if elapsed > Duration::ZERO => {}
                 Action::OpenSession | Action::KeepOpen => {
-                    if !budget.spend() {
+                    if !budget.spend(1) {
                         return None;
                     }
                     if let Some(met) = self.meets(&question, action, elapsed, None, &asking.condition) {
@@ -265,7 +272,7 @@ impl Policy {
                 Action::ReachTerminal if !asking.packets => {}
                 Action::ReachTerminal => {
                     for packet in self.corners(target, source, &asking.asks) {
-                        if !budget.spend() {
+                        if !budget.spend(1) {
                             return None;
                         }
                         let asked = packet.question(elapsed);
