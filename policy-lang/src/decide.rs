@@ -2,9 +2,9 @@
 //! Cedar answers; this asks it, takes any error for a denial, and says how long the answer holds.
 
 mod advise;
+mod alone;
 mod denial;
 mod lease;
-mod never;
 pub(crate) mod packet;
 mod request;
 mod respond;
@@ -19,12 +19,11 @@ use crate::pair::Pair;
 use crate::policy::{CompiledTarget, Policy};
 use crate::respond::Incident;
 use crate::rule::RuleRef;
-pub(crate) use advise::condition_set;
 pub use advise::{Advice, AskedFact, Forbidding, NearPair, NearPermit, PairMiss, Part};
+pub(crate) use alone::{Met, condition_set};
 use cedar_policy::{Authorizer, Decision as CedarDecision, PolicySet};
 pub use denial::{Denial, DenialReason};
 use jiff::Timestamp;
-pub(crate) use never::Met;
 pub use packet::{Packet, PacketError};
 pub use request::{PacketEnd, PacketQuestion, Protocol};
 pub use respond::{Candidate, Dispatching, Watched};
@@ -246,6 +245,13 @@ impl Policy {
             Answer::Yes(rules) => rules,
             Answer::No(_) | Answer::Failed(..) => vec![],
         }
+    }
+
+    /// Whether a live session stays, without a look at how much longer.
+    #[cfg(test)]
+    pub(crate) fn stays(&self, question: &Question<'_>, elapsed: Duration) -> bool {
+        let Ok(known) = self.know(question) else { return false };
+        matches!(self.ask(known, Action::KeepOpen, question.now, elapsed, None), Answer::Yes(_))
     }
 
     fn judge(&self, question: &Question<'_>, action: Action, elapsed: Duration) -> Decision {

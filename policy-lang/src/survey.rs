@@ -10,7 +10,7 @@ use crate::facts::{FactValues, SYSTEM};
 use crate::policy::Policy;
 use crate::respond::Incident;
 pub(crate) use asked::{Asked, Constant, Var};
-pub(crate) use dimension::Dimension;
+pub(crate) use dimension::{Dimension, fact_words};
 use jiff::Timestamp;
 use std::fmt;
 use std::time::Duration;

@@ -17,6 +17,7 @@ mod codes;
 mod explain;
 mod findings;
 mod fmt;
+pub(crate) mod plan;
 mod render;
 mod test;
 
@@ -36,6 +37,8 @@ pub(crate) enum Verb {
     Explain(explain::Explain),
     /// Run a policy's tests and nevers; exits with 0 if all hold, 1 if not, 2 if it cannot be read.
     Test(test::Test),
+    /// Say who gains and who loses what by a change of a policy.
+    Plan(plan::Plan),
 }
 
 #[derive(Args)]
@@ -71,6 +74,7 @@ pub(crate) fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Fmt(args) => fmt::run(&args),
         Verb::Explain(args) => explain::run(&args),
         Verb::Test(args) => test::run(&args),
+        Verb::Plan(args) => Ok(plan::run(&args)),
     }
 }
 

@@ -164,11 +164,9 @@ impl Policy {
         let mut said = self.compare(&decision, case, expected, &question);
         if let (false, Decision::Denial(denial)) = (said.passed, &decision)
             && denial.reason == DenialReason::ConditionNotMet
-            && let Some(part) =
-                self.advise(&question).and_then(|advice| advice.permits.into_iter().find_map(|p| p.fails))
+            && let Some((part, unless)) = self.lacks(&question)
         {
-            let stands = if part.unless { "is so" } else { "is not so" };
-            said.why.push_str(&format!("; `{}` {stands}", part.cedar));
+            said.why.push_str(&format!("; `{part}` {}", if unless { "holds" } else { "does not hold" }));
         }
         said
     }

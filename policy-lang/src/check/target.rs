@@ -82,7 +82,10 @@ impl Checker<'_, '_> {
         let bare = |rule: &RuleDecl| rule.effect == Effect::Permit && rule.terminals.is_empty();
         let mut shared = vec![];
         if decl.rules.iter().any(bare) {
-            shared = self.lines(&decl.terminals, target, &everyone, model, &known.lans);
+            // Without a single known source, its own error says enough.
+            if !everyone.is_empty() {
+                shared = self.lines(&decl.terminals, target, &everyone, model, &known.lans);
+            }
         } else if !decl.rules.iter().any(|rule| rule.damaged) {
             self.unused(decl);
         }

@@ -13,7 +13,6 @@ use crate::policy::Policy;
 use crate::rule::RuleRef;
 use jiff::{SignedDuration, Timestamp};
 pub use packet::{NearPair, PairMiss};
-pub(crate) use part::{condition_set, said};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -112,8 +111,17 @@ impl Policy {
         });
         let forbids: Vec<Forbidding> = forbids.take(RULES).collect();
         let (permits, more) = self.near_permits(known);
-        let from = known.compiled.timed.then(|| self.yes_from(known)).flatten();
+        let timed = rules.iter().any(|rule| self.names(rule, known.source) && rule.conditions.iter().any(|c| c.timed));
+        let from = timed.then(|| self.yes_from(known)).flatten();
         Some(Advice { forbids, permits, more, from })
+    }
+
+    /// The part of a permit's conditions that a source which it names lacks, and whether it stands in an `unless`.
+    pub(crate) fn lacks(&self, question: &Question<'_>) -> Option<(String, bool)> {
+        let known = self.know(question).ok()?;
+        let rules = self.target(known.compiled).rules.iter();
+        let mut naming = rules.filter(|rule| rule.effect == Effect::Permit && self.names(rule, known.source));
+        naming.find_map(|rule| self.first_unmet(known, rule)).map(|(condition, part, _)| (part, condition.unless))
     }
 
     fn near_permits(&self, known: Known<'_>) -> (Vec<NearPermit>, usize) {

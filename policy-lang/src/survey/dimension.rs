@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use values::{durations, ips, longs, sets, texts};
+pub(crate) use words::fact as fact_words;
 
 /// How many incidents a survey makes up at most.
 const INCIDENTS: usize = 512;

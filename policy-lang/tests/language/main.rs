@@ -7,4 +7,5 @@ mod explain;
 mod fixtures;
 mod format;
 mod laws;
+mod plans;
 mod tests_block;

@@ -7,7 +7,7 @@ use crate::diagnostic::Code;
 use crate::model::{ApparatusIx, Model, Rule, Source, Target};
 use crate::respond::Order;
 use crate::source::Span;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Whether an apparatus can hold a permit for a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,9 +47,8 @@ impl Checker<'_, '_> {
                 continue;
             }
             sources.push(found);
-            let best = model.members(found).into_iter().map(|one| chance(one, target, model)).max();
             let is_group = matches!(found, Source::Group(_));
-            match best.unwrap_or(Chance::Never) {
+            match best_chance(found, target, model) {
                 Chance::Never if block.clean => {
                     let message = match is_group {
                         false => format!("`{}` holds no permit for `{id}`", word.node),
@@ -73,15 +72,18 @@ impl Checker<'_, '_> {
     /// Warns of permits that `by priority` cannot tell apart, where one of them means many.
     pub(super) fn ties(&mut self, decls: &[DispatchDecl], target: &Target) {
         let Some(at) = decls.first() else { return };
-        let permits: Vec<&Rule> = target.rules.iter().filter(|rule| rule.effect == Effect::Permit).collect();
-        let mut firsts: std::collections::HashMap<Option<u32>, Vec<&Rule>> = std::collections::HashMap::new();
-        for rule in permits {
-            let before = firsts.entry(rule.priority).or_default();
-            if let Some(other) = before.iter().find(|other| ties(other, rule)) {
+        let mut singles: HashMap<Option<u32>, Vec<&Rule>> = HashMap::new();
+        let mut groups: HashMap<Option<u32>, Vec<&Rule>> = HashMap::new();
+        for rule in target.rules.iter().filter(|rule| rule.effect == Effect::Permit) {
+            let of_group = rule.sources.iter().any(|source| matches!(source, Source::Group(_)));
+            let (groups, singles) =
+                (groups.entry(rule.priority).or_default(), singles.entry(rule.priority).or_default());
+            let others = groups.iter().chain(singles.iter().filter(|_| of_group));
+            if let Some(other) = others.copied().find(|other| compete(other, rule)) {
                 self.tie(at.span, other.at, rule);
                 return;
             }
-            before.push(rule);
+            if of_group { groups.push(rule) } else { singles.push(rule) }
         }
     }
 
@@ -101,12 +103,23 @@ impl Checker<'_, '_> {
     }
 }
 
-/// Whether two permits of one priority compete, one of them for a group.
-fn ties(a: &Rule, b: &Rule) -> bool {
-    let group = |rule: &Rule| rule.sources.iter().any(|source| matches!(source, Source::Group(_)));
-    // Windows usually share the day between groups; permits for the same sources do not compete.
+/// Whether two permits of one priority compete. Windows usually share the day between groups, and
+/// permits for the same sources are no competition.
+fn compete(a: &Rule, b: &Rule) -> bool {
     let timed = |rule: &Rule| rule.conditions.iter().any(|condition| condition.window);
-    (group(a) || group(b)) && a.sources != b.sources && !(timed(a) && timed(b))
+    a.sources != b.sources && !(timed(a) && timed(b))
+}
+
+/// The best chance among those whom a source means.
+fn best_chance(source: Source, target: &Target, model: &Model) -> Chance {
+    let mut best = Chance::Never;
+    for one in model.members(source) {
+        best = best.max(chance(one, target, model));
+        if best == Chance::Yes {
+            break;
+        }
+    }
+    best
 }
 
 fn chance(one: ApparatusIx, target: &Target, model: &Model) -> Chance {

@@ -40,7 +40,7 @@ impl PairMiss {
         match self {
             PairMiss::Service => "same ends, other service",
             PairMiss::Direction => "other direction",
-            PairMiss::From => "other host opens",
+            PairMiss::From => "another host opens",
             PairMiss::To => "towards another host",
             PairMiss::Ends => "other hosts",
         }
@@ -48,14 +48,17 @@ impl PairMiss {
 }
 
 impl Policy {
-    /// The pairs of a permit that came nearest to a packet, the nearest first; five at most.
+    /// The pairs of a permit that came nearest to a packet: all that differ in the same one thing
+    /// as the nearest, five at most.
     pub fn near_pairs(&self, permit: &Permit, packet: &PacketQuestion<'_>) -> Vec<NearPair> {
         let ix = |id: &str| self.model.by_id.get(id).copied();
         let Some(ends) = ix(permit.source()).zip(ix(permit.target())) else { return vec![] };
         let pairs = permit.pairs().iter();
         let mut near: Vec<NearPair> =
             pairs.map(|pair| NearPair { pair: pair.clone(), differs: self.miss(ends, pair, packet) }).collect();
-        near.sort_by_key(|near| near.differs);
+        let rank = |near: &NearPair| (near.differs, !serves(&near.pair.service, packet));
+        let best = near.iter().map(rank).min();
+        near.retain(|near| Some(rank(near)) == best);
         near.truncate(PAIRS);
         near
     }

@@ -2,12 +2,12 @@
 
 use super::{AskedFact, Part, minutes_ahead};
 use crate::check::parts;
-use crate::decide::{Known, Question};
+use crate::decide::{Known, Question, condition_set};
 use crate::facts::{FactValue, FactValues};
 use crate::lower::Action;
 use crate::model::{Condition, Rule};
 use crate::policy::Policy;
-use cedar_policy::{AuthorizationError, Authorizer, Decision, PolicyId, PolicySet};
+use cedar_policy::PolicySet;
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -17,30 +17,47 @@ const TIMED: [&str; 4] = ["now", "hour", "minute", "weekday"];
 impl Policy {
     /// The first part of a permit's conditions that is in the way.
     pub(super) fn unmet(&self, known: Known<'_>, rule: &Rule) -> Option<Part> {
-        let conditions = rule.conditions.iter().flat_map(|condition| taken_apart(condition, condition.unless));
-        conditions.filter_map(|(condition, cedar)| self.part(known, condition, &cedar, condition.unless)).next()
+        let (condition, cedar, answer) = self.first_unmet(known, rule)?;
+        self.part(known, condition, &cedar, answer)
+    }
+
+    /// The same without what there is to say about it: the condition, its part, and the part's answer.
+    pub(super) fn first_unmet<'r>(
+        &self,
+        known: Known<'_>,
+        rule: &'r Rule,
+    ) -> Option<(&'r Condition, String, Result<bool, String>)> {
+        let parts = rule.conditions.iter().flat_map(|condition| taken_apart(condition, condition.unless));
+        let mut answered = parts.filter_map(|(condition, part)| {
+            let answer = self.opens(known, &condition_set(&part)?, known.question.now);
+            Some((condition, part, answer))
+        });
+        answered.find(|(condition, _, answer)| *answer != Ok(!condition.unless))
     }
 
     /// The parts that make a forbid match.
     pub(super) fn met(&self, known: Known<'_>, rule: &Rule) -> Vec<Part> {
         // What all has to hold is told one by one.
-        let conditions = rule.conditions.iter().flat_map(|condition| taken_apart(condition, false));
-        conditions.filter_map(|(condition, cedar)| self.part(known, condition, &cedar, !condition.unless)).collect()
+        let parts = rule.conditions.iter().flat_map(|condition| taken_apart(condition, false));
+        let met = parts.filter_map(|(condition, part)| {
+            let answer = self.opens(known, &condition_set(&part)?, known.question.now);
+            if answer == Ok(condition.unless) { None } else { self.part(known, condition, &part, answer) }
+        });
+        met.collect()
     }
 
-    /// A part, if its answer is `wanted` or an error.
-    fn part(&self, known: Known<'_>, of: &Condition, cedar: &str, wanted: bool) -> Option<Part> {
+    /// What there is to say about a part.
+    fn part(&self, known: Known<'_>, of: &Condition, cedar: &str, answer: Result<bool, String>) -> Option<Part> {
         let policies = condition_set(cedar)?;
         let now = known.question.now;
-        let (value, error) = match self.holds(known, &policies, now) {
-            Ok(value) if value == wanted => (value, None),
-            Ok(_) => return None,
-            Err(error) => (wanted, Some(error)),
+        let (value, error) = match answer {
+            Ok(value) => (value, None),
+            Err(error) => (false, Some(error)),
         };
         let asked = parts::asked(cedar);
         let facts = asked.iter().filter_map(|name| self.asked_fact(known, &policies, name, value)).collect();
         let timed = error.is_none() && asked.iter().any(|name| TIMED.contains(&name.as_str()));
-        let changes = |then: &Timestamp| self.holds(known, &policies, *then) == Ok(!value);
+        let changes = |then: &Timestamp| self.opens(known, &policies, *then) == Ok(!value);
         let changes_at = timed.then(|| minutes_ahead(now).find(changes)).flatten();
         Some(Part { cedar: cedar.to_owned(), unless: of.unless, window: of.window, facts, changes_at, error })
     }
@@ -61,7 +78,7 @@ impl Policy {
             "incident" | "alert" => {
                 let alert = question.incident.and_then(|incident| incident.alert.as_ref());
                 let there = if name == "alert" { alert.is_some() } else { question.incident.is_some() };
-                let value = there.then(|| FactValue::Bool(true));
+                let value = there.then_some(FactValue::Bool(true));
                 return Some(AskedFact { name: name.to_owned(), value, set_by: None, instead: None });
             }
             _ => {}
@@ -77,19 +94,14 @@ impl Policy {
             facts.values.insert(name.to_owned(), other.clone());
             let question = Question { facts: &facts, ..*question };
             let known = Known { question: &question, ..known };
-            self.holds(known, policies, question.now) == Ok(!answer)
+            self.opens(known, policies, question.now) == Ok(!answer)
         });
         Some(AskedFact { name: name.to_owned(), value: Some(value), set_by: Some(fact.set_by), instead })
     }
 
     /// Whether a condition holds for the question at some moment.
-    fn holds(&self, known: Known<'_>, condition: &PolicySet, now: Timestamp) -> Result<bool, String> {
-        let request = self.request(known, Action::OpenSession, now, Duration::ZERO, None)?;
-        let response = Authorizer::new().is_authorized(&request, condition, &self.entities);
-        match response.diagnostics().errors().next() {
-            Some(error) => Err(said(error)),
-            None => Ok(response.decision() == Decision::Allow),
-        }
+    fn opens(&self, known: Known<'_>, condition: &PolicySet, now: Timestamp) -> Result<bool, String> {
+        self.holds(known, Action::OpenSession, now, Duration::ZERO, None, condition)
     }
 }
 
@@ -101,18 +113,4 @@ fn taken_apart(condition: &Condition, alternatives: bool) -> impl Iterator<Item 
         parts::parts(&condition.cedar, alternatives)
     };
     parts.into_iter().map(move |part| (condition, part))
-}
-
-/// Cedar's message without the name that we gave the policy.
-pub(crate) fn said(error: &AuthorizationError) -> String {
-    match error {
-        AuthorizationError::PolicyEvaluationError(error) => error.inner().to_string(),
-    }
-}
-
-/// A condition that can be asked by itself.
-pub(crate) fn condition_set(cedar: &str) -> Option<PolicySet> {
-    let text = format!("permit(principal, action, resource) when {{ {cedar}\n }};");
-    let policy = cedar_policy::Policy::parse(Some(PolicyId::new("condition")), text).ok()?;
-    PolicySet::from_policies([policy]).ok()
 }

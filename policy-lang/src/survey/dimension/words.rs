@@ -53,12 +53,12 @@ impl Dimension {
                     (from, to) if from == to => day(from).to_owned(),
                     (from, to) => format!("{} to {}", day(from), day(to)),
                 };
-                runs(holds).into_iter().map(named).collect::<Vec<_>>().join(", ")
+                format!("on {}", runs(holds).into_iter().map(named).collect::<Vec<_>>().join(" and "))
             }
             Dimension::Time(values) => {
                 let end = |n: usize| values.get(n + 1).copied().unwrap_or(24 * 60);
                 let named = |(first, last): (usize, usize)| format!("{}-{}", clock(values[first]), clock(end(last)));
-                runs(holds).into_iter().map(named).collect::<Vec<_>>().join(", ")
+                format!("at {}", runs(holds).into_iter().map(named).collect::<Vec<_>>().join(" and "))
             }
             Dimension::Moment(values, zone) => {
                 let runs = runs(holds);
@@ -75,7 +75,7 @@ impl Dimension {
             Dimension::Elapsed(values) => {
                 let named = |(first, last): (usize, usize)| match (first, values.get(last + 1)) {
                     (0, Some(end)) => format!("in the session's first {}", said(*end)),
-                    (_, Some(end)) => format!("{} to {} into the session", said(values[first]), said(*end)),
+                    (_, Some(end)) => format!("from {} to {} into the session", said(values[first]), said(*end)),
                     (_, None) => format!("from {} into the session", said(values[first])),
                 };
                 runs(holds).into_iter().map(named).collect::<Vec<_>>().join(", ")
@@ -158,7 +158,8 @@ fn incidents(values: &[Option<Incident>], holds: &[usize]) -> Option<String> {
     Some(format!("{none}during an incident by {}", causes.join(" or ")))
 }
 
-fn fact(value: &FactValue) -> String {
+/// A fact's value as the language writes it.
+pub(crate) fn fact(value: &FactValue) -> String {
     match value {
         FactValue::Bool(value) => value.to_string(),
         FactValue::Long(value) => value.to_string(),

@@ -52,12 +52,12 @@ fn print_part(policy: &Policy, part: &Part, forbids: bool) {
     let keyword = if part.unless { "unless" } else { "when" };
     let stands = match (&part.error, forbids, part.unless) {
         (Some(error), ..) => format!("cannot be evaluated: {error}"),
-        (None, true, false) | (None, false, true) => "which is so".to_owned(),
-        (None, true, true) | (None, false, false) => "which is not so".to_owned(),
+        (None, true, false) | (None, false, true) => "holds".to_owned(),
+        (None, true, true) | (None, false, false) => "does not hold".to_owned(),
     };
     match part.window {
         true => println!("            its time window: {}", if forbids { "it is open" } else { "it is closed" }),
-        false => println!("            {keyword} {{ {} }}: {stands}", part.cedar),
+        false => println!("            {keyword} {{ {} }} {stands}", part.cedar),
     }
     for fact in &part.facts {
         println!("            {}", sentence(fact));
