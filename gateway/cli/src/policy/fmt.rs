@@ -241,7 +241,11 @@ impl Gathered {
         }
         let below = |file: &str| path.join(file).display().to_string();
         match manager::read_policies(path) {
-            Ok(sources) => self.sources.extend(sources.into_iter().map(|s| SourceFile::new(below(&s.path), s.text))),
+            Ok(sources) => {
+                // What a policy takes from outside of its directory is not its own to format.
+                let own = sources.into_iter().filter(|source| !source.path.starts_with("../"));
+                self.sources.extend(own.map(|s| SourceFile::new(below(&s.path), s.text)));
+            }
             Err(ReadError::NoText(diagnostics)) => {
                 self.no_text.extend(diagnostics.into_iter().map(|d| Diagnostic { file: below(&d.file), ..d }));
             }
