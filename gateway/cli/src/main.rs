@@ -71,8 +71,8 @@ fn main() -> ExitCode {
 /// Says what is wrong with the arguments, or the help that they ask for.
 fn misused(error: &clap::Error) -> ! {
     // To `policy plan --exit-code`, 2 means that something widens.
-    let verbs: Vec<String> = std::env::args().skip(1).take(2).collect();
-    let plan = verbs == ["policy", "plan"] && error.use_stderr();
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let plan = words.windows(2).any(|two| two == ["policy", "plan"]) && error.use_stderr();
     let code = if plan { i32::from(policy::plan::UNUSABLE) } else { error.exit_code() };
     // Where not even this can be written, the exit code has to do.
     let _ = error.print();

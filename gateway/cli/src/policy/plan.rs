@@ -1,15 +1,16 @@
 //! `sallyport policy plan`: who gains and who loses what by a change of a policy.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anstyle::Style;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use policy_lang::{Plan as Changes, Policy, SourceFile, Verdict, compile};
 use serde::Serialize;
 
 use super::{Read, read, render};
+use crate::colour::{GREEN, RED, YELLOW, println};
 use crate::output::{json, printable};
 
 mod git;
@@ -142,23 +143,21 @@ fn compiled(label: &Path, sources: Vec<SourceFile>) -> Option<Policy> {
 
 fn text(report: &Report) {
     for line in report.plan.lines() {
-        println!("{}", coloured(line.verdict, &printable(&line.to_string())));
+        tell(line.verdict, &line.to_string());
     }
     for (verdict, line) in live::lines(report.live.as_deref()) {
-        println!("{}", coloured(verdict, &printable(&line)));
+        tell(verdict, &line);
     }
 }
 
-/// Green where more is permitted, red where less is; only on a terminal, and not where
-/// `NO_COLOR` is set.
-fn coloured(verdict: Option<Verdict>, line: &str) -> String {
-    let terminal = std::io::stdout().is_terminal();
-    let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let code = match verdict.filter(|_| colour) {
-        None => return line.to_owned(),
-        Some(Verdict::Widens) => 32,
-        Some(Verdict::Narrows) => 31,
-        Some(Verdict::Neutral) => 33,
+/// Green where more is permitted, red where less is.
+fn tell(verdict: Option<Verdict>, line: &str) {
+    let line = printable(line);
+    let style = match verdict {
+        None => Style::new(),
+        Some(Verdict::Widens) => GREEN,
+        Some(Verdict::Narrows) => RED,
+        Some(Verdict::Neutral) => YELLOW,
     };
-    format!("\u{1b}[{code}m{line}\u{1b}[0m")
+    println!("{style}{line}{style:#}");
 }
