@@ -87,7 +87,7 @@ fn cedar(rules: usize) {
     let texts: Vec<String> = (0..targets).map(|plant| openings(&policy, &generate::target(plant))).collect();
     let before = memory();
     let text = texts.concat();
-    let (all, took) = timed(|| text.parse::<PolicySet>());
+    let (all, took) = timed(|| text.parse::<PolicySet>().map_err(|e| e.to_string()));
     let all = match all {
         Ok(all) => all,
         Err(error) => panic!("{error}"),

@@ -112,8 +112,8 @@ impl Memo {
     /// Reads every file, and checks what stands outside of targets.
     fn anew(sources: &Sources<'_>, digests: &[[u8; 32]]) -> (Self, Fresh) {
         let (mut files, mut fresh, mut ast) = (vec![], Fresh::new(), Ast::default());
-        for file in 0..digests.len() {
-            let (memo, read) = FileMemo::read(sources, file, digests[file]);
+        for (file, digest) in digests.iter().enumerate() {
+            let (memo, read) = FileMemo::read(sources, file, *digest);
             files.push(memo);
             fresh.insert(file, ast.absorb(read));
         }
@@ -143,9 +143,9 @@ impl Memo {
             fresh.insert(file, Ast::default().absorb(ast));
             same
         };
-        for file in 0..digests.len() {
+        for (file, digest) in digests.iter().enumerate() {
             let memo = &self.files[file];
-            let stale = memo.checked.is_none() || memo.entangled || memo.digest != digests[file];
+            let stale = memo.checked.is_none() || memo.entangled || memo.digest != *digest;
             if stale && !read(&mut self.files, file) {
                 return None;
             }

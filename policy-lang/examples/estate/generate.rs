@@ -5,7 +5,7 @@ use policy_lang::SourceFile;
 use std::fmt::Write as _;
 
 /// Rules in each target.
-pub const RULES: usize = 10;
+pub(crate) const RULES: usize = 10;
 /// Targets in each file.
 const PLANTS: usize = 100;
 const CENTRES: usize = 20;
@@ -13,7 +13,7 @@ const CLIENTS: usize = 50;
 const GROUPS: usize = 10;
 
 /// The files of an estate with so many rules, in tens.
-pub fn estate(rules: usize) -> Vec<SourceFile> {
+pub(crate) fn estate(rules: usize) -> Vec<SourceFile> {
     let targets = (rules / RULES).max(1);
     let mut files = vec![SourceFile::new("estate.gate", centres())];
     for first in (0..targets).step_by(PLANTS) {
@@ -27,12 +27,12 @@ pub fn estate(rules: usize) -> Vec<SourceFile> {
 }
 
 /// The id of a target.
-pub fn target(plant: usize) -> String {
+pub(crate) fn target(plant: usize) -> String {
     format!("p{plant}@abc.net")
 }
 
 /// The source that the n-th rule of a plant names by itself; no group has it.
-pub fn source(plant: usize, rule: usize) -> String {
+pub(crate) fn source(plant: usize, rule: usize) -> String {
     let n = plant * 7 + rule * 13;
     client(n / CENTRES % (CLIENTS - GROUPS), n % CENTRES)
 }

@@ -89,7 +89,10 @@ fn plain(policy: &Policy, policies: &PolicySet, request: &Request) -> Option<BTr
     if response.diagnostics().errors().next().is_some() || response.decision() == CedarDecision::Deny {
         return None;
     }
-    let place = |id: &cedar_policy::PolicyId| id.to_string().split('#').next().unwrap_or_default().to_owned();
+    let place = |id: &cedar_policy::PolicyId| {
+        let id: &str = id.as_ref();
+        id.split('#').next().unwrap_or_default().to_owned()
+    };
     Some(response.diagnostics().reason().map(place).collect())
 }
 
