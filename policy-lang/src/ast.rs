@@ -3,6 +3,8 @@
 
 use crate::source::{Span, Word};
 
+pub(crate) mod assert;
+
 /// All files of a policy, as read.
 #[derive(Debug, Default)]
 pub(crate) struct Ast {
@@ -14,6 +16,8 @@ pub(crate) struct Ast {
     pub(crate) windows: Vec<WindowDecl>,
     pub(crate) uses: Vec<UseDecl>,
     pub(crate) targets: Vec<TargetDecl>,
+    pub(crate) tests: Vec<assert::TestDecl>,
+    pub(crate) nevers: Vec<assert::NeverDecl>,
     /// Words of what could not be read: a name that occurs among them is not called
     /// unknown as well.
     pub(crate) unread: std::collections::HashSet<String>,

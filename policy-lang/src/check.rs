@@ -1,6 +1,7 @@
 //! From what was read to what it means, with every error on the way.
 //! Nothing stops at the first fault: a name that is wrong costs its own message, not those of others.
 
+mod assert;
 mod condition;
 mod cover;
 mod declare;
@@ -17,6 +18,7 @@ use crate::estate::Estate;
 use crate::model::Model;
 use crate::rule::RuleRef;
 use crate::source::{Sources, Span, Word};
+pub(crate) use condition::tokens::parts;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -36,6 +38,8 @@ pub(crate) fn check(ast: &Ast, sources: &Sources<'_>, diagnostics: &mut Vec<Diag
         labels: BTreeSet::new(),
         targets: vec![],
         literal_hosts: BTreeSet::new(),
+        tests: vec![],
+        nevers: vec![],
     };
     checker.uses(ast);
     let lans = checker.apparatuses(ast, &mut model);
@@ -45,6 +49,8 @@ pub(crate) fn check(ast: &Ast, sources: &Sources<'_>, diagnostics: &mut Vec<Diag
     let windows = checker.windows(ast, &model);
     let mut known = Known { lans, windows, conditions };
     checker.targets(ast, &mut model, &mut known);
+    model.tests = checker.tests(ast, &model);
+    model.nevers = checker.nevers(ast, &mut known.conditions);
     model
 }
 

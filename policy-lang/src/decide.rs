@@ -1,8 +1,11 @@
 //! From a question to a decision.
 //! Cedar answers; this asks it, takes any error for a denial, and says how long the answer holds.
 
+mod advise;
+mod alone;
 mod denial;
 mod lease;
+pub(crate) mod packet;
 mod request;
 mod respond;
 
@@ -16,9 +19,12 @@ use crate::pair::Pair;
 use crate::policy::{CompiledTarget, Policy};
 use crate::respond::Incident;
 use crate::rule::RuleRef;
+pub use advise::{Advice, AskedFact, Forbidding, NearPair, NearPermit, PairMiss, Part};
+pub(crate) use alone::{Met, condition_set};
 use cedar_policy::{Authorizer, Decision as CedarDecision, PolicySet};
 pub use denial::{Denial, DenialReason};
 use jiff::Timestamp;
+pub use packet::{Packet, PacketError};
 pub use request::{PacketEnd, PacketQuestion, Protocol};
 pub use respond::{Candidate, Dispatching, Watched};
 use std::time::Duration;

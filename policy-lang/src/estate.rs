@@ -1,7 +1,9 @@
 //! The estate that a policy declares: its apparatuses, their LANs and terminals.
 //! These are words shared with whoever draws, builds or routes it; nothing here decides.
 
+use crate::values;
 use ipnet::IpNet;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -17,6 +19,14 @@ pub struct Estate {
     pub zone: TimeZone,
     /// The longest any session in the estate may last.
     pub cap: Option<Duration>,
+}
+
+impl Estate {
+    /// A moment: RFC 3339, or without an offset as the estate's clocks show it
+    /// (`2026-01-05T12:00`). The error says how to write one.
+    pub fn moment(&self, text: &str) -> Result<Timestamp, String> {
+        values::moment(text, &self.zone)
+    }
 }
 
 /// Whatever can be a session's end.

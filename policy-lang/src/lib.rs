@@ -30,6 +30,7 @@
 
 #![deny(clippy::disallowed_methods)]
 
+mod assert;
 mod ast;
 mod check;
 mod codes;
@@ -51,9 +52,14 @@ mod survey;
 mod uses;
 mod values;
 
+pub use assert::{
+    CaseResult, Counterexample, Coverage, Never, NeverOutcome, NeverResult, Outcome, RuleKind, TestReport, TestResult,
+    Undecided, load,
+};
 pub use decide::{
-    Candidate, Decision, Denial, DenialReason, Dispatching, PacketEnd, PacketQuestion, Permit, Protocol, Question,
-    Reach, Selectable, Watched,
+    Advice, AskedFact, Candidate, Decision, Denial, DenialReason, Dispatching, Forbidding, NearPair, NearPermit,
+    Packet, PacketEnd, PacketError, PacketQuestion, PairMiss, Part, Permit, Protocol, Question, Reach, Selectable,
+    Watched,
 };
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use estate::{Alias, Apparatus, ApparatusKind, Estate, Terminal, TerminalAddress};

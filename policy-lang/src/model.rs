@@ -1,6 +1,7 @@
 //! A checked policy, before it becomes Cedar.
 //! Names are indexes here, and every word has become a value.
 
+use crate::assert::{NeverModel, Test};
 use crate::ast::Effect;
 use crate::estate::{Alias, Apparatus, ApparatusKind, Estate};
 use crate::facts::Fact;
@@ -34,6 +35,8 @@ pub(crate) struct Model {
     pub(crate) targets: Vec<Target>,
     /// Single addresses that `terminals` name, with the gateway whose LAN holds them.
     pub(crate) literal_hosts: BTreeSet<(IpAddr, ApparatusIx)>,
+    pub(crate) tests: Vec<Test>,
+    pub(crate) nevers: Vec<NeverModel>,
 }
 
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! Text to syntax tree, by the pest grammar.
 //! Whatever cannot be read is reported at its place and skipped, so that one run sees every error of a file.
 
+mod assert;
 mod recover;
 mod respond;
 mod window;
@@ -126,6 +127,8 @@ impl Reader<'_, '_> {
             Rule::group => self.group(pair),
             Rule::let_cond => self.let_cond(pair),
             Rule::target => self.target(pair),
+            Rule::test => self.test(pair),
+            Rule::never => self.never(pair),
             Rule::window => self.window(pair),
             Rule::use_file => self.use_file(pair),
             _ => {

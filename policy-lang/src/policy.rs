@@ -81,9 +81,14 @@ pub fn compile(files: &[SourceFile]) -> Compilation {
             }
         }
     }
+    sort(&mut diagnostics);
+    Compilation { policy, diagnostics }
+}
+
+/// By file and place.
+pub(crate) fn sort(diagnostics: &mut [Diagnostic]) {
     diagnostics
         .sort_by(|a, b| (&a.file, a.span.start, a.severity, a.code).cmp(&(&b.file, b.span.start, b.severity, b.code)));
-    Compilation { policy, diagnostics }
 }
 
 fn build(model: Model, fingerprint: Fingerprint) -> Result<Policy, (Span, String)> {

@@ -6,10 +6,10 @@ mod dimension;
 mod moments;
 
 use crate::decide::Question;
-use crate::facts::FactValues;
+use crate::facts::{FactValues, SYSTEM};
 use crate::policy::Policy;
 use crate::respond::Incident;
-pub(crate) use asked::Asked;
+pub(crate) use asked::{Asked, Constant, Var};
 pub(crate) use dimension::{Dimension, fact_words};
 use jiff::Timestamp;
 use std::fmt;
@@ -97,6 +97,8 @@ fn survey(policies: &[&Policy], targets: &[&str], extra: &[&str], bound: usize) 
         }
     }
     extra.iter().for_each(|cedar| asked.merge(&Asked::of_text(cedar)));
+    // What a packet brings along is no circumstance of its session.
+    asked.vars.retain(|var, _| !matches!(var, Var::Fact(name) if SYSTEM.contains(&name.as_str())));
     of(&asked, policies, bound)
 }
 

@@ -2,6 +2,9 @@
 //! Each reader says in its error what was expected; the caller knows the place.
 
 use ipnet::IpNet;
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -52,6 +55,16 @@ fn seconds(word: &str) -> Result<u64, String> {
         total = number.checked_mul(unit).and_then(|n| n.checked_add(total)).unwrap_or(u64::MAX);
     }
     if word.is_empty() { Err(expected()) } else { Ok(total) }
+}
+
+/// A moment: RFC 3339, or without an offset as a clock in `zone` shows it.
+pub(crate) fn moment(word: &str, zone: &TimeZone) -> Result<Timestamp, String> {
+    if let Ok(moment) = word.parse::<Timestamp>() {
+        return Ok(moment);
+    }
+    let expected = "write it as `2026-01-05T12:00` or, with an offset, `2026-01-05T12:00:00+09:00`";
+    let local: DateTime = word.parse().map_err(|_| expected.to_owned())?;
+    zone.to_timestamp(local).map_err(|error| error.to_string())
 }
 
 /// A duration as the language writes it; with milliseconds where it has any.

@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use manager::ReadError;
-use policy_lang::{Compilation, Diagnostic, SourceFile, compile};
+use policy_lang::{Compilation, Diagnostic, SourceFile, compile, load};
 
 use crate::output::{Format, json};
 
 mod explain;
 pub(crate) mod plan;
 mod render;
+mod test;
 
 /// Exit code where the policy has errors.
 const ERRORS: u8 = 1;
@@ -25,6 +26,8 @@ pub(crate) enum Verb {
     Check(Check),
     /// Say what a policy decides, and why.
     Explain(explain::Explain),
+    /// Run a policy's tests and nevers; exits with 0 if all hold, 1 if not, 2 if it cannot be read.
+    Test(test::Test),
     /// Say who gains and who loses what by a change of a policy.
     Plan(plan::Plan),
 }
@@ -42,12 +45,13 @@ pub(crate) fn run(verb: Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Check(args) => check(&args),
         Verb::Explain(args) => explain::run(&args),
+        Verb::Test(args) => test::run(&args),
         Verb::Plan(args) => Ok(plan::run(&args)),
     }
 }
 
 fn check(args: &Check) -> anyhow::Result<ExitCode> {
-    let (sources, compilation) = match read(&args.directory)? {
+    let (sources, compilation) = match read_with(&args.directory, load)? {
         Read::Compiled(sources, compilation) => (sources, compilation),
         Read::NotText(diagnostics) => (Vec::new(), Compilation { policy: None, diagnostics }),
     };
@@ -77,7 +81,12 @@ enum Read {
     NotText(Vec<Diagnostic>),
 }
 
+/// Reads a policy as it is, whether its own assertions hold or not.
 fn read(directory: &Path) -> anyhow::Result<Read> {
+    read_with(directory, compile)
+}
+
+fn read_with(directory: &Path, compile: fn(&[SourceFile]) -> Compilation) -> anyhow::Result<Read> {
     match manager::read_policies(directory) {
         Ok(sources) => {
             let compilation = compile(&sources);

@@ -1,7 +1,8 @@
 //! Checks of `let`, `when` and `unless`: Cedar reads and types each condition by itself.
 //! Its errors are shown where they stand in the `.gate` file, whatever a `let` has put around them.
 
-mod tokens;
+mod never;
+pub(super) mod tokens;
 
 use super::{Checker, nearest};
 use crate::ast::{Ast, ConditionDecl, TriggerDecl};
@@ -24,6 +25,8 @@ const MAX_NESTING: usize = 64;
 enum About {
     /// A session: `when`, `unless` and `let`.
     Session,
+    /// A packet inside a session: `never`.
+    Packet,
     /// An alert from outside: `on alert`.
     Alert,
 }
@@ -33,6 +36,7 @@ impl About {
     fn head(self) -> &'static str {
         match self {
             About::Session => "permit(principal, action == Action::\"openSession\", resource) ",
+            About::Packet => "permit(principal, action == Action::\"reachTerminal\", resource) ",
             About::Alert => "permit(principal, action == Action::\"answerAlert\", resource) ",
         }
     }
@@ -251,7 +255,8 @@ pub(super) fn labels(ast: &Ast) -> BTreeSet<String> {
             _ => None,
         });
     let texts = ast.lets.iter().map(|decl| &decl.cedar.node).chain(rules.map(|condition| &condition.cedar.node));
-    texts.chain(alerts).flat_map(|text| tokens::labels(text)).collect()
+    let nevers = ast.nevers.iter().map(|never| &never.cedar.node);
+    texts.chain(alerts).chain(nevers).flat_map(|text| tokens::labels(text)).collect()
 }
 
 /// The first place that an error of Cedar's points at, as offset and length.

@@ -187,6 +187,10 @@ impl Checker<'_, '_> {
 
     fn priority(&mut self, decl: &RuleDecl) -> Option<u32> {
         let word = self.once("priority", &decl.priorities)?;
+        self.priority_number(word)
+    }
+
+    pub(super) fn priority_number(&mut self, word: &Word) -> Option<u32> {
         match word.node.parse::<u32>() {
             Ok(priority) if priority <= 1_000_000 && word.node.bytes().all(|b| b.is_ascii_digit()) => Some(priority),
             _ => {

@@ -6,3 +6,4 @@ mod docs;
 mod fixtures;
 mod laws;
 mod plans;
+mod tests_block;

@@ -1,6 +1,8 @@
 //! Cedar text as tokens: enough to put a `let` in its place and to bound what Cedar is given.
 //! Cedar itself reads the conditions; this only has to agree with it on strings, comments and names.
 
+pub(crate) mod parts;
+
 use crate::source::{Span, Word};
 use std::collections::HashMap;
 
