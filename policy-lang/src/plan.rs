@@ -1,6 +1,7 @@
 //! What a change of a policy changes: who gains and who loses what, by name.
 //! Two policies are compared by what they decide; a change of form only is no change.
 
+mod assertions;
 mod circumstances;
 mod estate;
 mod flows;
@@ -127,6 +128,7 @@ pub fn plan(old: &Policy, new: &Policy) -> Plan {
     }
     let mut changes: Vec<Change> = estate::changes(old, new).into_iter().map(|entry| entry.of(&[], &[])).collect();
     changes.extend(group::by_target(found));
+    changes.extend(assertions::changes(old, new).into_iter().map(|entry| entry.of(&[], &[])));
     Plan { changes, targets: ids.len() }
 }
 

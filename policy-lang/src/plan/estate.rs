@@ -105,7 +105,11 @@ impl Changes {
                     let each = aliases.iter().map(|alias| format!("{} as {}", alias.real, alias.known_as));
                     if aliases.is_empty() { "none".to_owned() } else { each.collect::<Vec<_>>().join(", ") }
                 };
-                self.turn(Kind::Apparatus, &format!("{id}: aliases"), were, are, aliases);
+                if were != are {
+                    // The same addresses may be those of other machines now.
+                    let what = format!("{id}: aliases {} -> {}", aliases(were), aliases(are));
+                    self.entries.push(Entry { verdict: Verdict::Widens, ..entry(Kind::Apparatus, what) });
+                }
                 self.terminals(id, old, new);
             }
             (ApparatusKind::Client { division: before, .. }, ApparatusKind::Client { division: after, .. }) => {

@@ -28,6 +28,8 @@ pub(super) struct Line {
 }
 
 type Services = BTreeMap<Protocol, BTreeSet<(u16, u16)>>;
+/// Who opens towards whom, by name; with which services and when.
+type Ends = (Vec<String>, Vec<String>, Services, (u64, u64));
 
 impl Names {
     /// The names behind a gateway; `other` is the policy that this one is compared with, in
@@ -117,7 +119,7 @@ pub(super) fn lines(regions: &[Region], source: &Names, target: &Names) -> Vec<L
         let to = (dns, joined(&ranges));
         whole.entry((opener, time, &from.dns, to, services)).or_default().insert(from.range);
     }
-    let mut told: BTreeMap<(Vec<String>, Vec<String>, Services, (u64, u64)), BTreeSet<Side>> = BTreeMap::new();
+    let mut told: BTreeMap<Ends, BTreeSet<Side>> = BTreeMap::new();
     for ((opener, time, from_dns, (to_dns, to), services), from) in whole {
         let (here, there) = if opener == Side::Source { (source, target) } else { (target, source) };
         let (from, to) = (here.hosts(from_dns.as_ref(), &joined(&from)), there.hosts(to_dns.as_ref(), &to));

@@ -300,6 +300,61 @@ fn conditions_of_too_many_cases_are_compared_by_their_form() {
 }
 
 #[test]
+fn what_a_survey_does_not_ask_about_may_widen() {
+    let text = |condition: &str| {
+        format!(
+            "estate abc.net {{ }}{ESTATE} target rs-1@abc.net {{
+               permit rs-2@abc.net {{ terminals any -> server }} {condition} }}"
+        )
+    };
+    let verdict = |old: &str, new: &str| plan(&policy(&text(old)), &policy(&text(new))).verdict();
+    // Such a session opens, and is cut at once.
+    let opens = "when { action == Action::\"openSession\" }";
+    assert_eq!(verdict(opens, opens), None);
+    assert_eq!(verdict(opens, ""), Some(Verdict::Widens));
+}
+
+#[test]
+fn only_its_party_says_a_fact() {
+    let text = |party: &str| ESTATE.replace("set by target", &format!("set by {party}"));
+    let text = |party: &str| format!("estate abc.net {{ }}{} target rs-1@abc.net {{ }}", text(party));
+    let found = plan(&policy(&text("target")), &policy(&text("source")));
+    assert_eq!(found.verdict(), Some(Verdict::Widens), "{found}");
+}
+
+#[test]
+fn a_session_that_is_open_goes_on_with_what_both_permit() {
+    let text = |limit: &str, terminals: &str, sources: &str| {
+        format!(
+            "estate abc.net {{ }}{ESTATE} target rs-1@abc.net {{
+               permit {sources} {{ terminals {terminals} limit {limit} }} }}"
+        )
+    };
+    let old = policy(&text("1h", "any -> server tcp 22, 443", "rs-2@abc.net"));
+    let now = "2026-01-05T00:30:00Z".parse().unwrap();
+    let minutes = |n: u64| Duration::from_secs(n * 60);
+    let session = LiveSession {
+        source: "rs-2@abc.net",
+        target: "rs-1@abc.net",
+        elapsed: minutes(20),
+        remaining: Some(minutes(40)),
+    };
+    let becomes = |new: &str| live(&old, &policy(new), &session, now);
+    assert_eq!(becomes(&text("2h", "any -> server", "rs-2@abc.net")), LiveOutcome::Stays);
+    let LiveOutcome::Cut { why } = becomes(&text("1h", "any", "rs-3@abc.net")) else { panic!("not cut") };
+    assert_eq!(why.reason, crate::DenialReason::NoPermit);
+    let LiveOutcome::Cut { why } = becomes(&text("15min", "any", "rs-2@abc.net")) else { panic!("not cut") };
+    assert_eq!(why.reason, crate::DenialReason::LimitReached);
+    assert_eq!(
+        becomes(&text("30min", "any -> server tcp 22", "rs-2@abc.net")),
+        LiveOutcome::Narrowed {
+            remaining_seconds: Some((Some(2400), 600)),
+            loses: vec!["any -> server tcp 443".to_owned()],
+        }
+    );
+}
+
+#[test]
 fn a_plan_is_data() {
     let text = |limit: &str| {
         format!(

@@ -1,6 +1,6 @@
 //! A plan as a reviewer reads it, in lines and in Markdown.
 
-use super::{Change, Plan, Verdict};
+use super::{Change, Kind, Plan, Verdict};
 use std::fmt;
 
 /// How many sources, or targets, are named before they are counted.
@@ -51,7 +51,8 @@ impl Plan {
         let mut lines = vec![plain(0, self.summary())];
         let mut before: Option<&Change> = None;
         for change in &self.changes {
-            if before.is_none_or(|before| before.targets != change.targets) {
+            let asserts = |change: &Change| change.kind == Kind::Assertion;
+            if before.is_none_or(|b| b.targets != change.targets || asserts(b) != asserts(change)) {
                 lines.push(plain(0, String::new()));
                 lines.push(plain(0, heading(change)));
             }
@@ -138,6 +139,7 @@ fn plain(indent: usize, text: String) -> PlanLine {
 
 fn heading(change: &Change) -> String {
     match change.targets.len() {
+        0 if change.kind == Kind::Assertion => "what the policy asserts".to_owned(),
         0 => "the estate".to_owned(),
         1..=NAMED => change.targets.join(", "),
         count => format!("at {} targets: {}", thousands(count), named(&change.targets)),

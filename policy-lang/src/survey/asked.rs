@@ -82,6 +82,9 @@ impl Asked {
                 for clause in policy.body().clauses() {
                     let (Clause::When(expr) | Clause::Unless(expr)) = clause;
                     asked.walk(expr);
+                    // Sessions that are opened on other conditions than they are kept are beyond
+                    // a survey, which asks about opening.
+                    each(expr, &mut |part| asked.unread |= matches!(part, Expr::Var(CedarVar::Action)));
                 }
             }
             Some(_) | None => asked.unread = true,

@@ -56,10 +56,10 @@ pub(super) fn weekdays(asked: &Asked) -> BTreeSet<i8> {
 /// Single moments, for where the date is asked as well, or the clocks of several zones.
 pub(super) fn changes(asked: &Asked, zones: &[&TimeZone]) -> Vec<Timestamp> {
     let minutes = minutes(asked);
-    // A day that has begun and the next one, or all of a week.
+    // Days that have begun and whole ones, twice: clocks that are put forward leave out an hour of one.
     let days = match (asked.vars.contains_key(&Var::Weekday), minutes.is_empty()) {
-        (true, _) => 9,
-        (false, false) => 2,
+        (true, _) => 16,
+        (false, false) => 3,
         (false, true) => 0,
     };
     let constants = asked.vars.get(&Var::Now).into_iter().flat_map(|compared| &compared.constants);

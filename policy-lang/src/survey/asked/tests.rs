@@ -46,6 +46,7 @@ fn conditions_are_taken_apart() {
         ("if context.a then context.b else context.c == 1", "Fact(\"a\")[] Fact(\"b\")[] Fact(\"c\")[Long(1)]"),
         ("(context.level > 3) == context.a", "Fact(\"a\")[Long(3)] opaque Fact(\"level\")[Long(3)] opaque"),
         ("context == {a: 1}", "unread"),
+        ("action == Action::\"openSession\" && context.a", "Fact(\"a\")[] unread"),
         ("nonsense ==", "unread"),
     ] {
         assert_eq!(asked(cedar), expected, "{cedar}");
