@@ -100,6 +100,8 @@ fn columns(item: Rule) -> &'static [(Rule, Column)] {
         Rule::terminal => &[(Rule::equals, Column::Address)],
         Rule::group => &[(Rule::open, Column::Members)],
         Rule::access => &[(Rule::priority, Column::Priority), (Rule::condition, Column::Condition)],
+        Rule::session_case => &[(Rule::verdict, Column::Verdict)],
+        Rule::dispatch_case => &[(Rule::dispatched, Column::Verdict)],
         _ => &[],
     }
 }
@@ -117,6 +119,8 @@ enum Column {
     Priority,
     /// The first `when` or `unless` of rules.
     Condition,
+    /// What a case of a test expects.
+    Verdict,
 }
 
 impl Column {
@@ -124,6 +128,7 @@ impl Column {
     fn gap(self) -> usize {
         match self {
             Self::Lan | Self::Address | Self::Members | Self::Priority | Self::Condition => 1,
+            Self::Verdict => 2,
         }
     }
 }
