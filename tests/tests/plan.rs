@@ -121,9 +121,8 @@ fn a_working_tree_is_compared_with_a_revision() {
 fn the_sessions_of_a_manager_are_told_by_name() {
     let estate = Estate::up();
     let session = estate.open();
-    estate.until("an established session", || {
-        (estate.states(session).last()? == "session is established").then_some(())
-    });
+    estate
+        .until("an established session", || (estate.states(session).last()? == "session is established").then_some(()));
     let new = estate.path("new");
     let manager = estate.path("manager");
     let (old, new_path) = (estate.policies(), new.display().to_string());
