@@ -44,7 +44,10 @@ impl Names {
         let elsewhere = |id: &str, address: IpAddr| {
             other.apparatus(id).and_then(Apparatus::address).is_some_and(|meant| meant != address)
         };
-        for apparatus in policy.apparatuses().filter(|apparatus| apparatus.gateway() == gateway) {
+        // A gateway stands before its clients.
+        let first = policy.model.by_id.get(gateway).copied().unwrap_or(usize::MAX);
+        let behind = policy.apparatuses().skip(first).take_while(|apparatus| apparatus.gateway() == gateway);
+        for apparatus in behind {
             if let Some(address) = apparatus.address() {
                 let moved = if elsewhere(&apparatus.id, address) { format!(" ({address})") } else { String::new() };
                 names.addresses.insert(address, format!("{}{moved}", apparatus.id));

@@ -181,15 +181,16 @@ impl<'p> Sessions<'p> {
 
 fn table(halves: &[Half<'_>; 2], naming: &Naming, asked: &Asked, source: &str, target: &str) -> Table {
     let survey = of(asked, &[halves[0].policy, halves[1].policy], SCENARIOS);
-    let ask = |half: &Half<'_>, naming: &[usize], scenario: &Scenario| {
-        let permits = half.rules(naming, source).iter().any(|rule| rule.permit);
+    let permits = |half: &Half<'_>, naming: &[usize]| half.rules(naming, source).iter().any(|rule| rule.permit);
+    let permits = (permits(&halves[0], &naming.0), permits(&halves[1], &naming.1));
+    let ask = |half: &Half<'_>, permits: bool, scenario: &Scenario| {
         let question: Question<'_> = scenario.question(source, target);
         if permits { half.policy.matching(&question, scenario.elapsed) } else { vec![] }
     };
     let matching = survey
         .scenarios
         .iter()
-        .map(|scenario| (ask(&halves[0], &naming.0, scenario), ask(&halves[1], &naming.1, scenario)));
+        .map(|scenario| (ask(&halves[0], permits.0, scenario), ask(&halves[1], permits.1, scenario)));
     Table { matching: matching.collect(), survey }
 }
 
