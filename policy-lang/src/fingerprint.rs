@@ -1,7 +1,7 @@
 //! The identity of a policy.
 //! Two policies have the same fingerprint if, and only if, they were made of the same files.
 
-use crate::source::Sources;
+use crate::source::{SourceFile, Sources};
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -11,10 +11,21 @@ use std::fmt;
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
+    /// The identity of these files, whether they check or not; in any order, as their paths decide.
+    pub fn of_files(files: &[SourceFile]) -> Self {
+        let mut files: Vec<&SourceFile> = files.iter().collect();
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Self::of_sorted(files.into_iter())
+    }
+
     pub(crate) fn of(sources: &Sources<'_>) -> Self {
+        Self::of_sorted(sources.iter())
+    }
+
+    fn of_sorted<'a>(files: impl Iterator<Item = &'a SourceFile>) -> Self {
         let mut hash = Sha256::new();
         hash.update(b"sallyport policy 1\n");
-        for file in sources.iter() {
+        for file in files {
             // Lengths first, so that no two sets of files run together to the same bytes.
             for part in [&file.path, &file.text] {
                 hash.update((part.len() as u64).to_be_bytes());

@@ -2,15 +2,24 @@
 //! a dot are skipped, links are followed, so that Kubernetes' `..data` and Git both fit.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use policy_lang::{Diagnostic, SourceFile};
 
+mod eyes;
+mod git;
+mod judge;
+mod shelf;
 mod watch;
 
+use shelf::{Shelf, Stamp};
+
+pub(crate) use eyes::Pace;
+pub(crate) use git::revision as git_revision;
 pub(crate) use watch::{Current, Watch};
 
 /// The most that all files together may hold.
@@ -52,42 +61,95 @@ fn list(diagnostics: &[Diagnostic]) -> String {
 
 /// Reads the whole directory.
 pub fn read(directory: &Path) -> Result<Vec<SourceFile>, ReadError> {
-    match fs::metadata(directory) {
-        Ok(metadata) if metadata.is_dir() => {}
-        Ok(_) => return Err(ReadError::NoDirectory(directory.to_owned())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(ReadError::Missing(directory.to_owned()));
-        }
-        Err(why) => return Err(ReadError::Unreadable { path: directory.to_owned(), why }),
-    }
-    let mut reading = Reading { root: directory, found: Vec::new(), entries: 0, bytes: 0, inside: BTreeSet::new() };
-    reading.directory(directory, "")?;
-    if reading.found.is_empty() {
-        return Err(ReadError::Empty(directory.to_owned()));
-    }
-    reading.found.sort_by(|a, b| a.0.cmp(&b.0));
+    gather(directory, &Shelf::default()).sources
+}
 
-    let mut sources = Vec::with_capacity(reading.found.len());
+/// What a look at a policy directory gave.
+#[derive(Debug)]
+pub(crate) struct Gathered {
+    /// The files, in path order.
+    pub(crate) sources: Result<Vec<SourceFile>, ReadError>,
+    /// How they looked to the file system, in the same order; empty where there are no sources.
+    pub(crate) stamps: Vec<Stamp>,
+    /// The directories whose entries and files were read, also where there are no sources:
+    /// whoever watches these misses nothing.
+    pub(crate) directories: BTreeSet<PathBuf>,
+    /// When something of what was read changed last. A change can be seen before it is told.
+    pub(crate) changed: SystemTime,
+}
+
+/// Reads the directory; files that `shelf` holds as they are now are taken from there.
+pub(crate) fn gather(directory: &Path, shelf: &Shelf) -> Gathered {
+    let mut reading = Reading {
+        root: directory,
+        shelf,
+        found: Vec::new(),
+        entries: 0,
+        bytes: 0,
+        inside: BTreeSet::new(),
+        directories: BTreeSet::new(),
+        changed: SystemTime::UNIX_EPOCH,
+    };
+    let walked = reading.root();
+    let Reading { mut found, directories, changed, .. } = reading;
+    let none = |why| Gathered { sources: Err(why), stamps: Vec::new(), directories: directories.clone(), changed };
+    if let Err(why) = walked {
+        return none(why);
+    }
+    if found.is_empty() {
+        return none(ReadError::Empty(directory.to_owned()));
+    }
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+
+    let (mut sources, mut stamps) = (Vec::with_capacity(found.len()), Vec::with_capacity(found.len()));
     let mut no_text = Vec::new();
-    for (path, bytes) in reading.found {
-        match SourceFile::from_bytes(path, bytes) {
-            Ok(source) => sources.push(source),
+    for (path, stamp, content) in found {
+        let source = match content {
+            Content::Kept(text) => Ok(SourceFile::new(path, text)),
+            Content::Read(bytes) => SourceFile::from_bytes(path, bytes),
+        };
+        match source {
+            Ok(source) => {
+                sources.push(source);
+                stamps.push(stamp);
+            }
             Err(diagnostic) => no_text.push(*diagnostic),
         }
     }
-    if no_text.is_empty() { Ok(sources) } else { Err(ReadError::NoText(no_text)) }
+    if !no_text.is_empty() {
+        return none(ReadError::NoText(no_text));
+    }
+    Gathered { sources: Ok(sources), stamps, directories, changed }
+}
+
+enum Content<'a> {
+    /// As it was read before.
+    Kept(&'a str),
+    Read(Vec<u8>),
 }
 
 struct Reading<'a> {
     root: &'a Path,
-    found: Vec<(String, Vec<u8>)>,
+    shelf: &'a Shelf,
+    found: Vec<(String, Stamp, Content<'a>)>,
     entries: usize,
     bytes: u64,
     /// The directories that are being read, against links that lead back to one of them.
     inside: BTreeSet<(u64, u64)>,
+    directories: BTreeSet<PathBuf>,
+    changed: SystemTime,
 }
 
 impl Reading<'_> {
+    fn root(&mut self) -> Result<(), ReadError> {
+        match fs::metadata(self.root) {
+            Ok(metadata) if metadata.is_dir() => self.directory(self.root, ""),
+            Ok(_) => Err(ReadError::NoDirectory(self.root.to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(ReadError::Missing(self.root.to_owned())),
+            Err(why) => Err(ReadError::Unreadable { path: self.root.to_owned(), why }),
+        }
+    }
+
     fn directory(&mut self, directory: &Path, prefix: &str) -> Result<(), ReadError> {
         let unreadable = |why| ReadError::Unreadable { path: directory.to_owned(), why };
         let metadata = fs::metadata(directory).map_err(unreadable)?;
@@ -95,6 +157,7 @@ impl Reading<'_> {
         if !self.inside.insert(itself) {
             return Ok(());
         }
+        self.directories.insert(directory.to_owned());
         for entry in fs::read_dir(directory).map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;
             self.entries += 1;
@@ -108,6 +171,7 @@ impl Reading<'_> {
             }
             let path = entry.path();
             let shown = format!("{prefix}{name}");
+            let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
             let metadata = match fs::metadata(&path) {
                 Ok(metadata) => metadata,
                 // A link that leads nowhere matters only if it should be a policy.
@@ -117,24 +181,49 @@ impl Reading<'_> {
             if metadata.is_dir() {
                 self.directory(&path, &format!("{shown}/"))?;
             } else if metadata.is_file() && name.ends_with(".gate") {
-                self.file(&path, shown)?;
+                if is_link && let Some(parent) = fs::canonicalize(&path).ok().as_deref().and_then(Path::parent) {
+                    self.directories.insert(parent.to_owned());
+                }
+                self.file(&path, &metadata, shown)?;
             }
         }
         self.inside.remove(&itself);
+        self.note_change(&fs::metadata(directory).map_err(unreadable)?);
         Ok(())
     }
 
-    fn file(&mut self, path: &Path, shown: String) -> Result<(), ReadError> {
+    fn file(&mut self, path: &Path, metadata: &Metadata, shown: String) -> Result<(), ReadError> {
         let unreadable = |why| ReadError::Unreadable { path: path.to_owned(), why };
-        let mut bytes = Vec::new();
         let left = MAX_BYTES - self.bytes;
-        File::open(path).map_err(unreadable)?.take(left + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-        if bytes.len() as u64 > left {
+        let (stamp, content) = match self.shelf.unchanged(&shown, metadata) {
+            Some((stamp, text)) => {
+                self.note_change(metadata);
+                (stamp, Content::Kept(text))
+            }
+            None => {
+                let file = File::open(path).map_err(unreadable)?;
+                // The stamp is not newer than the content, the change is not older.
+                let stamp = Stamp::of(&file.metadata().map_err(unreadable)?);
+                let mut bytes = Vec::new();
+                (&file).take(left + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+                self.note_change(&file.metadata().map_err(unreadable)?);
+                (stamp, Content::Read(bytes))
+            }
+        };
+        let length = match &content {
+            Content::Kept(text) => text.len(),
+            Content::Read(bytes) => bytes.len(),
+        };
+        if length as u64 > left {
             return Err(ReadError::TooLarge(self.root.to_owned()));
         }
-        self.bytes += bytes.len() as u64;
-        self.found.push((shown, bytes));
+        self.bytes += length as u64;
+        self.found.push((shown, stamp, content));
         Ok(())
+    }
+
+    fn note_change(&mut self, metadata: &Metadata) {
+        self.changed = self.changed.max(shelf::changed(metadata));
     }
 }
 

@@ -299,6 +299,8 @@ impl Shell {
             state: state_of(view.stage, view.end).into(),
             since: rfc3339(since),
             remaining_seconds: remaining,
+            established: view.established.map(|_| rfc3339(since)),
+            limit_seconds: plan.lease.map(|lease| lease.as_secs()),
             counters: self.sessions.counters(plan.session),
             device: self.sessions.device(plan.session),
             detail: String::new(),
