@@ -11,6 +11,7 @@ use crate::output::{Format, json};
 
 mod explain;
 mod render;
+mod status;
 
 /// Exit code where the policy has errors.
 const ERRORS: u8 = 1;
@@ -24,6 +25,9 @@ pub(crate) enum Verb {
     Check(Check),
     /// Say what a policy decides, and why.
     Explain(explain::Explain),
+    /// Ask a running manager which policy is in force; exits with 0 if it is the one in its
+    /// directory, 1 if that was refused, 2 if no manager answers.
+    Status(status::Status),
 }
 
 #[derive(Args)]
@@ -39,6 +43,7 @@ pub(crate) fn run(verb: Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Check(args) => check(&args),
         Verb::Explain(args) => explain::run(&args),
+        Verb::Status(args) => status::run(&args),
     }
 }
 

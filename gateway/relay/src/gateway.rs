@@ -242,6 +242,10 @@ impl Shell {
                 let why = "a gateway keeps no access record; ask the manager, with its data directory";
                 return drop(reply.send(ControlReply::error(why)));
             }
+            ControlRequest::PolicyStatus => {
+                let why = "a gateway holds no policy; ask the manager, with its data directory";
+                return drop(reply.send(ControlReply::error(why)));
+            }
         };
         self.next_token += 1;
         let token = Token(self.next_token);

@@ -40,7 +40,10 @@ fn nothing_is_left_and_every_record_is_honest() {
             let last = *states.last().expect("a record has a state");
             // It may be narrowed as often as the policy likes, from the grant to the end.
             let narrowed = |state: &RecordState| *state == RecordState::SessionIsNarrowed;
-            assert!(!narrowed(&states[0]) && !narrowed(&last), "seed {seed}: session {session} is recorded as {states:?}");
+            assert!(
+                !narrowed(&states[0]) && !narrowed(&last),
+                "seed {seed}: session {session} is recorded as {states:?}"
+            );
             states.retain(|state| !narrowed(state));
             let legal = match states[..] {
                 [RecordState::Denied | RecordState::TargetNotReachable] => true,
