@@ -1,16 +1,17 @@
 //! What the manager says about its policy.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use policy_lang::{Apparatus, Fingerprint};
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 use wire::control::{GitRevision, PolicyMetrics, PolicyStatus, RefusedPolicy};
 use wire::text::rfc3339;
 
 use crate::brain::{Brain, Stopped};
-use crate::policies::{Current, git_revision};
+use crate::policies::{Current, git_revision, read};
 
 /// How many errors of a refused policy are told.
 const TOLD: usize = 100;
@@ -22,12 +23,19 @@ pub(crate) struct PolicyDesk {
     brain: Brain,
     policies: watch::Receiver<Current>,
     directory: PathBuf,
-    git: Arc<Mutex<Option<(Fingerprint, Option<GitRevision>)>>>,
+    remembered: Arc<Mutex<Option<Remembered>>>,
+}
+
+/// Where the policy in force came from.
+#[derive(Clone)]
+struct Remembered {
+    policy: Fingerprint,
+    git: Option<GitRevision>,
 }
 
 impl PolicyDesk {
     pub(crate) fn new(brain: Brain, policies: watch::Receiver<Current>, directory: &Path) -> Self {
-        Self { brain, policies, directory: directory.to_owned(), git: Arc::default() }
+        Self { brain, policies, directory: directory.to_owned(), remembered: Arc::default() }
     }
 
     /// Asks Git about each policy that takes effect, for as long as there is a manager.
@@ -45,24 +53,33 @@ impl PolicyDesk {
         }
     }
 
-    async fn ask_git(&self, in_force: Fingerprint) -> Option<GitRevision> {
+    /// Asks Git, and remembers the answer if the policy in force was still in its directory.
+    async fn ask_git(&self, in_force: Fingerprint) {
         let git = git_revision(&self.directory).await;
-        let mut remembered = self.git.lock().unwrap_or_else(PoisonError::into_inner);
-        *remembered = Some((in_force, git.clone()));
-        git
+        let directory = self.directory.clone();
+        let there = spawn_blocking(move || read(&directory).ok().map(|sources| Fingerprint::of_files(&sources)));
+        if there.await.is_ok_and(|there| there == Some(in_force)) {
+            *self.remembered() = Some(Remembered { policy: in_force, git });
+        }
+    }
+
+    /// Where this policy came from, as far as it was found out.
+    fn place_of(&self, policy: Fingerprint) -> Option<GitRevision> {
+        self.remembered().as_ref().filter(|remembered| remembered.policy == policy)?.git.clone()
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, Option<Remembered>> {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) async fn status(&self) -> Result<PolicyStatus, Stopped> {
         let current = self.policies.borrow().clone();
         let revision = *current.policy.fingerprint();
-        let git = match current.refused {
-            // A commit of what is in force changes no file, but where it stands.
-            None => self.ask_git(revision).await,
-            Some(_) => {
-                let remembered = self.git.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                remembered.filter(|(of, _)| *of == revision).and_then(|(_, git)| git)
-            }
-        };
+        // A clean place stays true. To commit what was not changes no file, so that nobody told.
+        if current.refused.is_none() && self.place_of(revision).is_none_or(|git| git.dirty) {
+            self.ask_git(revision).await;
+        }
+        let git = self.place_of(revision);
         let (targets, rules) = current.policy.size();
         Ok(PolicyStatus {
             directory: self.directory.display().to_string(),

@@ -24,6 +24,8 @@ use wire::token::JoinToken;
 
 use crate::{RunError, RunOptions, clock, init, run_until, token};
 
+mod policy;
+
 const POLICY: &str = "
 estate abc.net \"GROUP A\"
 gateway rs-1@abc.net \"Kyoto plant\" { lan 172.16.0.0/12 }
