@@ -1,27 +1,62 @@
 //! From what was read to what it means, with every error on the way.
 //! Nothing stops at the first fault: a name that is wrong costs its own message, not those of others.
 
+mod assert;
 mod condition;
 mod cover;
 mod declare;
 mod ends;
 mod lan;
+mod respond;
 mod target;
+mod uses;
+mod window;
 
 use crate::ast::Ast;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::estate::Estate;
-use crate::model::Model;
+use crate::model::{Base, Model};
 use crate::rule::RuleRef;
 use crate::source::{Sources, Span, Word};
-use std::collections::{BTreeSet, HashMap};
+pub(crate) use condition::labels;
+pub(crate) use condition::tokens::parts;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-/// Checks a whole policy. The model is meaningful only if no error was reported.
-pub(crate) fn check(ast: &Ast, sources: &Sources<'_>, diagnostics: &mut Vec<Diagnostic>) -> Model {
-    let mut checker = Checker { sources, diagnostics, unread: &ast.unread, suggestions: 100, files: HashMap::new() };
+/// How many suggestions one run looks for.
+const SUGGESTIONS: usize = 100;
+
+/// What is declared outside of targets, checked, and ready for targets to be checked against.
+/// Meaningful only if no error was reported.
+pub(crate) struct Ground {
+    pub(crate) base: Arc<Base>,
+    known: Known,
+}
+
+/// One run's reports.
+pub(crate) struct Reports<'c, 'a> {
+    pub(crate) sources: &'c Sources<'a>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// Words of what could not be read, in all files.
+    pub(crate) unread: &'c HashSet<String>,
+    /// How many more "did you mean" may be looked for: each looks at every name, and a
+    /// file that is wrong throughout has thousands.
+    suggestions: usize,
+    /// Whether a report has depended on `unread` or `suggestions`, and so on other files.
+    pub(crate) entangled: bool,
+}
+
+impl<'c, 'a> Reports<'c, 'a> {
+    pub(crate) fn new(sources: &'c Sources<'a>, unread: &'c HashSet<String>) -> Self {
+        Self { sources, diagnostics: vec![], unread, suggestions: SUGGESTIONS, entangled: false }
+    }
+}
+
+/// Checks everything outside of targets. `labels` are those that any condition asks for.
+pub(crate) fn ground(ast: &Ast, labels: BTreeSet<String>, reports: &mut Reports<'_, '_>) -> Ground {
+    let mut checker = Checker::new(reports);
     let (estate, estate_at) = checker.estate(ast);
-    let mut model = Model {
+    let mut model = Model::on(Arc::new(Base {
         estate,
         estate_at: checker.place(estate_at),
         apparatuses: vec![],
@@ -30,28 +65,61 @@ pub(crate) fn check(ast: &Ast, sources: &Sources<'_>, diagnostics: &mut Vec<Diag
         groups: vec![],
         group_by_name: HashMap::new(),
         facts: checker.facts(ast),
-        labels: BTreeSet::new(),
-        targets: vec![],
-        literal_hosts: BTreeSet::new(),
-    };
+        labels,
+    }));
+    checker.uses(ast);
     let lans = checker.apparatuses(ast, &mut model);
     checker.groups(ast, &mut model);
-    model.labels = condition::labels(ast);
-    let mut conditions = checker.lets(ast, &model);
-    checker.targets(ast, &mut model, &lans, &mut conditions);
-    model
+    let conditions = checker.lets(ast, &model);
+    let windows = checker.windows(ast, &model);
+    Ground { base: model.base, known: Known { lans, windows, conditions } }
+}
+
+impl Ground {
+    /// Checks some targets: all blocks of each of them are among `ast`'s.
+    pub(crate) fn targets(&mut self, ast: &Ast, reports: &mut Reports<'_, '_>) -> Model {
+        let mut model = Model::on(Arc::clone(&self.base));
+        Checker::new(reports).targets(ast, &mut model, &mut self.known);
+        model
+    }
+
+    /// Checks what the policy asserts about itself, against all of its targets.
+    pub(crate) fn assertions(&mut self, ast: &Ast, model: &mut Model, reports: &mut Reports<'_, '_>) {
+        let mut checker = Checker::new(reports);
+        model.tests = checker.tests(ast, model);
+        model.nevers = checker.nevers(ast, &mut self.known.conditions);
+    }
+}
+
+/// What rules may name, beside apparatuses and groups.
+struct Known {
+    lans: lan::Lans,
+    windows: window::Windows,
+    conditions: condition::Conditions,
 }
 
 /// Where errors go while a policy is checked.
 struct Checker<'c, 'a> {
     sources: &'c Sources<'a>,
     diagnostics: &'c mut Vec<Diagnostic>,
-    unread: &'c std::collections::HashSet<String>,
-    /// How many more "did you mean" may be looked for: each looks at every name, and a
-    /// file that is wrong throughout has thousands.
-    suggestions: usize,
+    unread: &'c HashSet<String>,
+    suggestions: &'c mut usize,
+    entangled: &'c mut bool,
     /// The path of each file, shared by all places in it.
     files: HashMap<u32, Arc<str>>,
+}
+
+impl<'c, 'a> Checker<'c, 'a> {
+    fn new(reports: &'c mut Reports<'_, 'a>) -> Self {
+        Self {
+            sources: reports.sources,
+            diagnostics: &mut reports.diagnostics,
+            unread: reports.unread,
+            suggestions: &mut reports.suggestions,
+            entangled: &mut reports.entangled,
+            files: HashMap::new(),
+        }
+    }
 }
 
 impl Checker<'_, '_> {
@@ -76,11 +144,17 @@ impl Checker<'_, '_> {
 
     /// Reports an unknown name, unless it stands in text that could not be read.
     fn unknown<'n>(&mut self, code: Code, what: &str, word: &Word, label: &str, names: impl Iterator<Item = &'n str>) {
-        if self.unread.contains(&word.node) {
+        if self.is_unread(&word.node) {
             return;
         }
         let help = self.suggest(&word.node, names);
         self.report(code, word.span, format!("unknown {what} `{}`", word.node), label, help);
+    }
+
+    /// Whether a word stands in text that could not be read.
+    fn is_unread(&mut self, word: &str) -> bool {
+        *self.entangled = true;
+        self.unread.contains(word)
     }
 
     /// Reports a second declaration of the same thing.
@@ -97,7 +171,8 @@ impl Checker<'_, '_> {
     }
 
     fn suggest<'n>(&mut self, word: &str, names: impl Iterator<Item = &'n str>) -> Option<String> {
-        self.suggestions = self.suggestions.checked_sub(1)?;
+        *self.entangled = true;
+        *self.suggestions = self.suggestions.checked_sub(1)?;
         nearest(word, names).map(|name| format!("did you mean `{name}`?"))
     }
 }

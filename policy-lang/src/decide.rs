@@ -1,24 +1,35 @@
 //! From a question to a decision.
 //! Cedar answers; this asks it, takes any error for a denial, and says how long the answer holds.
 
+mod act;
+mod advise;
+mod alone;
 mod denial;
 mod lease;
+pub(crate) mod packet;
 mod request;
+mod respond;
 
 use crate::ast::Effect;
 use crate::estate::Apparatus;
 use crate::facts::FactValues;
 use crate::fingerprint::Fingerprint;
-use crate::lower::{Action, Origin};
+pub use crate::lower::Action;
+use crate::lower::{Origin, Slice};
 use crate::model::ApparatusIx;
 use crate::pair::Pair;
 use crate::policy::{CompiledTarget, Policy};
 use crate::respond::Incident;
 use crate::rule::RuleRef;
-use cedar_policy::{Authorizer, Decision as CedarDecision, PolicySet};
+pub use act::{Act, Asked};
+pub use advise::{Advice, AskedFact, Forbidding, NearPair, NearPermit, PairMiss, Part};
+pub(crate) use alone::{Met, condition_set};
+use cedar_policy::{Authorizer, Decision as CedarDecision};
 pub use denial::{Denial, DenialReason};
 use jiff::Timestamp;
+pub use packet::{Packet, PacketError};
 pub use request::{PacketEnd, PacketQuestion, Protocol};
+pub use respond::{Candidate, Dispatching, Watched};
 use std::time::Duration;
 
 /// What is asked: may this source have a session to this target, now?
@@ -194,7 +205,7 @@ impl Policy {
         };
         let answer = self.ask(known, Action::ReachTerminal, question.now, packet.elapsed, Some(packet));
         match answer {
-            Answer::Yes(rules) => Reach::Pass(rules.iter().map(|n| known.compiled.rules[*n].clone()).collect()),
+            Answer::Yes(rules) => Reach::Pass(self.places(known, &rules)),
             Answer::No(by) => Reach::Drop(self.explain_no(known, Action::ReachTerminal, by)),
             Answer::Failed(error, rules) => Reach::Drop(self.failed(question, error, rules)),
         }
@@ -223,10 +234,32 @@ impl Policy {
     }
 
     fn named_priority(&self, source: ApparatusIx, target: ApparatusIx) -> Option<u32> {
-        let rules = &self.target(self.targets.get(&target)?).rules;
-        let naming =
-            rules.iter().filter(|r| r.effect == Effect::Permit && r.sources.iter().any(|s| self.means(*s, source)));
-        naming.filter_map(|r| r.priority).min()
+        let compiled = self.targets.get(&target)?;
+        let rules = &self.target(compiled).rules;
+        let naming = self.rules_naming(source, compiled).into_iter().map(|n| &rules[n]);
+        naming.filter(|rule| rule.effect == Effect::Permit).filter_map(|rule| rule.priority).min()
+    }
+
+    fn places(&self, known: Known<'_>, rules: &[usize]) -> Vec<RuleRef> {
+        let all = &self.target(known.compiled).rules;
+        rules.iter().map(|n| all[*n].place.clone()).collect()
+    }
+
+    /// The permits that match, by their places among the target's rules, `elapsed` after the
+    /// establishment and whatever limits say; none where the answer is no.
+    pub(crate) fn matching(&self, question: &Question<'_>, elapsed: Duration) -> Vec<usize> {
+        let Ok(known) = self.know(question) else { return vec![] };
+        match self.ask(known, Action::OpenSession, question.now, elapsed, None) {
+            Answer::Yes(rules) => rules,
+            Answer::No(_) | Answer::Failed(..) => vec![],
+        }
+    }
+
+    /// Whether a live session stays, without a look at how much longer.
+    #[cfg(test)]
+    pub(crate) fn stays(&self, question: &Question<'_>, elapsed: Duration) -> bool {
+        let Ok(known) = self.know(question) else { return false };
+        matches!(self.ask(known, Action::KeepOpen, question.now, elapsed, None), Answer::Yes(_))
     }
 
     fn judge(&self, question: &Question<'_>, action: Action, elapsed: Duration) -> Decision {
@@ -249,9 +282,9 @@ impl Policy {
         for n in matching {
             let rule = &rules[*n];
             let limit = self.pair_limit(known, *n, elapsed, lease);
-            let flows = rule.flows.iter().filter(|(of, _)| *of == gateway).flat_map(|(_, flows)| flows);
+            let flows = rule.flows.iter().filter(|(of, _)| *of == gateway).flat_map(|(_, flows)| flows.iter());
             pairs.extend(flows.map(|flow| Pair {
-                rule: known.compiled.rules[*n].clone(),
+                rule: rule.place.clone(),
                 opener: flow.opener,
                 from: flow.from.clone(),
                 to: flow.to.clone(),
@@ -263,7 +296,7 @@ impl Policy {
             source: known.question.source.to_owned(),
             target: known.question.target.to_owned(),
             policy: *self.fingerprint(),
-            rules: matching.iter().map(|n| known.compiled.rules[*n].clone()).collect(),
+            rules: self.places(known, matching),
             priority: matching.iter().filter_map(|n| rules[*n].priority).min(),
             limit: lease,
             pairs,
@@ -279,26 +312,43 @@ impl Policy {
         elapsed: Duration,
         packet: Option<&PacketQuestion<'_>>,
     ) -> Answer {
-        let policies = known.compiled.lowered.policies(action);
-        self.ask_among(policies, known, action, now, elapsed, packet)
+        match self.slice(known, action) {
+            Ok(slice) => self.ask_among(&slice, known, action, now, elapsed, packet),
+            Err(error) => Answer::Failed(error, vec![]),
+        }
+    }
+
+    /// The target's policies that can concern the source.
+    fn slice(&self, known: Known<'_>, action: Action) -> Result<Slice, String> {
+        let rules = self.rules_naming(known.source, known.compiled);
+        self.lowering(known.compiled).slice(known.source, &rules, action)
     }
 
     /// Asks Cedar about some of a target's policies.
     fn ask_among(
         &self,
-        policies: &PolicySet,
+        slice: &Slice,
         known: Known<'_>,
         action: Action,
         now: Timestamp,
         elapsed: Duration,
         packet: Option<&PacketQuestion<'_>>,
     ) -> Answer {
-        let request = match self.request(known, action, now, elapsed, packet) {
+        let request = match self.request(
+            known.question,
+            (known.source, known.target),
+            action,
+            slice.wants(),
+            now,
+            elapsed,
+            packet,
+            None,
+        ) {
             Ok(request) => request,
             Err(error) => return Answer::Failed(error, vec![]),
         };
-        let response = Authorizer::new().is_authorized(&request, policies, &self.entities);
-        let origins = &known.compiled.lowered.origins;
+        let response = Authorizer::new().is_authorized(&request, &slice.policies, &self.world.entities);
+        let origins = &slice.origins;
         let errors: Vec<_> = response.diagnostics().errors().collect();
         if !errors.is_empty() {
             // Cedar skips a policy that errs, a forbid as well: here any error is a no.

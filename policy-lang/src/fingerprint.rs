@@ -1,12 +1,12 @@
 //! The identity of a policy.
 //! Two policies have the same fingerprint if, and only if, they were made of the same files.
 
-use crate::source::{SourceFile, Sources};
+use crate::source::SourceFile;
 use serde::{Serialize, Serializer};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 use std::fmt;
 
-/// SHA-256 over the set of files: their paths and texts, in path order.
+/// SHA-256 over the set of files: over the SHA-256 of each, its path and text, in path order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint([u8; 32]);
 
@@ -15,23 +15,14 @@ impl Fingerprint {
     pub fn of_files(files: &[SourceFile]) -> Self {
         let mut files: Vec<&SourceFile> = files.iter().collect();
         files.sort_by(|a, b| a.path.cmp(&b.path));
-        Self::of_sorted(files.into_iter())
+        Self::of(files.into_iter().map(Digest::of))
     }
 
-    pub(crate) fn of(sources: &Sources<'_>) -> Self {
-        Self::of_sorted(sources.iter())
-    }
-
-    fn of_sorted<'a>(files: impl Iterator<Item = &'a SourceFile>) -> Self {
+    /// Of the digests of all files, in path order.
+    pub(crate) fn of(files: impl Iterator<Item = [u8; 32]>) -> Self {
         let mut hash = Sha256::new();
-        hash.update(b"sallyport policy 1\n");
-        for file in files {
-            // Lengths first, so that no two sets of files run together to the same bytes.
-            for part in [&file.path, &file.text] {
-                hash.update((part.len() as u64).to_be_bytes());
-                hash.update(part.as_bytes());
-            }
-        }
+        hash.update(b"sallyport policy 2\n");
+        files.for_each(|digest| hash.update(digest));
         Self(hash.finalize().into())
     }
 
@@ -62,5 +53,33 @@ impl fmt::Debug for Fingerprint {
 impl Serialize for Fingerprint {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+/// SHA-256 over parts that cannot run together.
+#[derive(Debug, Clone)]
+pub(crate) struct Digest(Sha256);
+
+impl Digest {
+    pub(crate) fn new() -> Self {
+        Self(Sha256::new())
+    }
+
+    /// Of a file's path and text.
+    pub(crate) fn of(file: &SourceFile) -> [u8; 32] {
+        let mut digest = Self::new();
+        digest.add(file.path.as_bytes());
+        digest.add(file.text.as_bytes());
+        digest.finish()
+    }
+
+    /// Adds a part: its length first, so that no two sequences of parts are the same bytes.
+    pub(crate) fn add(&mut self, part: &[u8]) {
+        self.0.update((part.len() as u64).to_be_bytes());
+        self.0.update(part);
+    }
+
+    pub(crate) fn finish(self) -> [u8; 32] {
+        self.0.finalize().into()
     }
 }

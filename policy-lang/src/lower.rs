@@ -1,33 +1,39 @@
 //! From a checked policy to Cedar: the law is that every decision is a Cedar decision.
-//! Each target becomes three small policy sets, one for each action, so that a request costs the same in an estate of any size.
+//! Policies are built as Cedar's own syntax trees when a question needs them, and only those that can concern it,
+//! so that a request costs the same in an estate of any size.
 
+pub(crate) mod alert;
+pub(crate) mod expr;
 pub(crate) mod schema;
 pub(crate) mod text;
+pub(crate) mod world;
 
 use crate::ast::Effect;
-use crate::model::{ApparatusIx, Condition, Model, Rule, Source, Target};
+use crate::model::{ApparatusIx, Asks, Condition, Model, Rule, Source, Target};
 use crate::pair::Lans;
 use crate::rule::RuleRef;
-use crate::source::Span;
-use cedar_policy::{
-    Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicyId, PolicySet, Schema, ValidationMode, Validator,
-};
-use std::collections::{HashMap, HashSet};
-use std::time::Duration;
-use text::{any_of, quoted};
+use cedar_policy::{PolicyId, PolicySet, pst};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use world::Words;
 
-/// The three actions.
+/// The three actions of a session, as Cedar has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Action {
+pub enum Action {
+    /// May a session be opened?
     OpenSession,
+    /// May a live one stay?
     KeepOpen,
+    /// May a packet pass in it?
     ReachTerminal,
 }
 
 impl Action {
-    pub(crate) const ALL: [Action; 3] = [Action::OpenSession, Action::KeepOpen, Action::ReachTerminal];
+    /// All of them.
+    pub const ALL: [Action; 3] = [Action::OpenSession, Action::KeepOpen, Action::ReachTerminal];
 
-    pub(crate) fn as_str(self) -> &'static str {
+    /// Its id in Cedar, such as `openSession`.
+    pub fn as_str(self) -> &'static str {
         match self {
             Action::OpenSession => "openSession",
             Action::KeepOpen => "keepOpen",
@@ -47,230 +53,256 @@ pub(crate) enum Origin {
     SameLan,
 }
 
-/// A target as Cedar has it.
-#[derive(Debug)]
-pub(crate) struct Lowered {
-    pub(crate) open: PolicySet,
-    pub(crate) keep: PolicySet,
-    pub(crate) reach: PolicySet,
+/// Some of a target's policies, enough for some question.
+#[derive(Debug, Default)]
+pub(crate) struct Slice {
+    pub(crate) policies: PolicySet,
+    /// Where each policy comes from.
     pub(crate) origins: HashMap<PolicyId, (Origin, RuleRef)>,
+    /// What its conditions ask for that changes while a session stands.
+    pub(crate) asks: Asks,
+    /// Whether any of its policies has a limit.
+    limited: bool,
 }
 
-impl Lowered {
-    pub(crate) fn policies(&self, action: Action) -> &PolicySet {
-        match action {
-            Action::OpenSession => &self.open,
-            Action::KeepOpen => &self.keep,
-            Action::ReachTerminal => &self.reach,
-        }
+impl Slice {
+    /// What a request has to hold of the time for these policies.
+    pub(crate) fn wants(&self) -> Asks {
+        Asks { elapsed: self.asks.elapsed || self.limited, ..self.asks }
     }
 
-    fn policies_mut(&mut self, action: Action) -> &mut PolicySet {
-        match action {
-            Action::OpenSession => &mut self.open,
-            Action::KeepOpen => &mut self.keep,
-            Action::ReachTerminal => &mut self.reach,
-        }
+    fn add(&mut self, draft: Draft<'_>) -> Result<(), String> {
+        self.asks = self.asks | draft.asks;
+        self.limited |= draft.limited;
+        let (origin, place) = (draft.origin, draft.place.clone());
+        // Annotations are for readers; Cedar would read their names anew with each policy.
+        let policy = draft.policy(false)?;
+        self.origins.insert(policy.id().clone(), (origin, place));
+        self.policies.add(policy).map_err(|e| e.to_string())
     }
 }
 
-/// Something of ours that Cedar refused, with the place of the rule it came from.
-#[derive(Debug)]
-pub(crate) struct Refused {
-    pub(crate) at: Span,
-    pub(crate) message: String,
-}
-
-/// Lowers targets, one after another.
+/// Makes Cedar policies of a target's rules.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Lowering<'m> {
-    model: &'m Model,
-    validator: Validator,
+    pub(crate) model: &'m Model,
+    pub(crate) words: &'m Words,
+    pub(crate) target: &'m Target,
+}
+
+/// A policy in the making.
+pub(crate) struct Draft<'m> {
+    place: &'m RuleRef,
+    kind: String,
+    origin: Origin,
+    effect: pst::Effect,
+    principal: pst::PrincipalConstraint,
+    action: pst::ActionConstraint,
+    resource: pst::EntityUID,
+    clauses: Vec<pst::Clause>,
+    /// Conditions without a tree, as text.
+    texts: Vec<&'m Condition>,
+    priority: Option<u32>,
+    asks: Asks,
+    limited: bool,
 }
 
 impl<'m> Lowering<'m> {
-    pub(crate) fn new(model: &'m Model, schema: Schema) -> Self {
-        Self { model, validator: Validator::new(schema) }
+    /// All policies of the target, with their annotations.
+    pub(crate) fn whole(self) -> Result<PolicySet, String> {
+        let mut drafts = vec![self.same_lan()];
+        drafts.extend(self.caps());
+        for (n, rule) in self.target.rules.iter().enumerate() {
+            // A forbid is one policy for all actions.
+            let actions = if rule.effect == Effect::Permit { &Action::ALL[..] } else { &Action::ALL[..1] };
+            drafts.extend(actions.iter().flat_map(|action| self.rule(n, *action)));
+        }
+        let mut whole = PolicySet::new();
+        drafts.into_iter().try_for_each(|draft| whole.add(draft.policy(true)?).map_err(|e| e.to_string()))?;
+        Ok(whole)
     }
 
-    pub(crate) fn target(&self, target: &Target) -> Result<Lowered, Refused> {
-        let mut drafts = vec![];
-        let resource = format!("resource == {}", self.uid(target.apparatus));
-        let lan = self.lan(self.model.gateway_of[target.apparatus]);
-        let same_lan = format!("forbid(principal in {lan}, action, {resource});");
-        drafts.push(draft(&target.place, Origin::SameLan, "same-lan", &Action::ALL, same_lan));
-        let caps =
-            [(target.cap, &target.place, "limit"), (self.model.estate.cap, &self.model.estate_at, "estate-limit")];
-        for (cap, at, kind) in caps {
-            if let Some(cap) = cap {
-                let actions = "action in [Action::\"keepOpen\", Action::\"reachTerminal\"]";
-                let forbid = format!("forbid(principal, {actions}, {resource})\nunless {{ {} }};", within(cap));
-                drafts.push(draft(at, Origin::Cap, kind, &[Action::KeepOpen, Action::ReachTerminal], forbid));
+    /// The policies that can match a source in an action, `rules` being the rules that mean it.
+    ///
+    /// Whatever is left out has a head that is false for this source, whatever else is asked:
+    /// it can neither match nor err.
+    pub(crate) fn slice(self, source: ApparatusIx, rules: &[usize], action: Action) -> Result<Slice, String> {
+        let mut slice = Slice::default();
+        if self.model.gateway_of[source] == self.model.gateway_of[self.target.apparatus] {
+            slice.add(self.same_lan())?;
+        }
+        if action != Action::OpenSession {
+            for cap in self.caps() {
+                slice.add(cap)?;
             }
         }
-        for (n, rule) in target.rules.iter().enumerate() {
-            match rule.effect {
-                Effect::Permit => self.permit(&mut drafts, target, n, rule, &resource),
-                Effect::Forbid => {
-                    let (principal, clauses) = self.principal(rule);
-                    let conditions = conditions(&rule.conditions);
-                    let forbid = format!("forbid({principal}, action, {resource}){clauses}{conditions};");
-                    drafts.push(draft(&rule.place, Origin::Rule(n), "forbid", &Action::ALL, forbid));
-                }
-            }
-        }
-        let lowered = assemble(drafts).map_err(|message| Refused { at: target.at, message })?;
-        self.validate(&lowered, target)?;
-        Ok(lowered)
+        self.add_rules(&mut slice, rules, action)?;
+        Ok(slice)
     }
 
-    fn permit(&self, drafts: &mut Vec<Draft>, target: &Target, n: usize, rule: &Rule, resource: &str) {
-        let (principal, clauses) = self.principal(rule);
-        let conditions = conditions(&rule.conditions);
-        let priority = rule.priority.map(|p| format!("@priority(\"{p}\")\n")).unwrap_or_default();
-        let limit = rule.limit.map(|l| format!("\nwhen {{ {} }}", within(l))).unwrap_or_default();
-        let head =
-            |action: Action| format!("permit({principal}, action == Action::\"{}\", {resource})", action.as_str());
-        let open = format!("{priority}{}{clauses}{conditions};", head(Action::OpenSession));
-        drafts.push(draft(&rule.place, Origin::Rule(n), "openSession", &[Action::OpenSession], open));
-        let keep = format!("{}{clauses}{conditions}{limit};", head(Action::KeepOpen));
-        drafts.push(draft(&rule.place, Origin::Rule(n), "keepOpen", &[Action::KeepOpen], keep));
-        for (gateway, flows) in &rule.flows {
-            let lans = Lans { source: self.model.lans(*gateway), target: self.model.lans(target.apparatus) };
-            let flows = any_of(flows.iter().map(|flow| format!("({})", flow.cedar(lans))).collect());
-            let here = format!("\nwhen {{ principal in {} }}", self.lan(*gateway));
-            let head = head(Action::ReachTerminal);
-            let reach = format!("{head}{clauses}{here}{conditions}{limit}\nwhen {{ {flows} }};");
-            let kind = format!("reachTerminal@{}", self.model.apparatuses[*gateway].id);
-            drafts.push(draft(&rule.place, Origin::Rule(n), &kind, &[Action::ReachTerminal], reach));
+    /// The policies of these rules alone, without caps.
+    pub(crate) fn rules(self, rules: &[usize], action: Action) -> Result<Slice, String> {
+        let mut slice = Slice::default();
+        self.add_rules(&mut slice, rules, action)?;
+        Ok(slice)
+    }
+
+    fn add_rules(self, slice: &mut Slice, rules: &[usize], action: Action) -> Result<(), String> {
+        rules.iter().flat_map(|n| self.rule(*n, action)).try_for_each(|draft| slice.add(draft))
+    }
+
+    fn draft(self, place: &'m RuleRef, kind: impl Into<String>, origin: Origin, effect: pst::Effect) -> Draft<'m> {
+        Draft {
+            place,
+            kind: kind.into(),
+            origin,
+            effect,
+            principal: pst::PrincipalConstraint::Any,
+            action: pst::ActionConstraint::Any,
+            resource: self.uid(self.target.apparatus),
+            clauses: vec![],
+            texts: vec![],
+            priority: None,
+            asks: Asks::default(),
+            limited: false,
         }
     }
 
-    /// The head's principal, and the clauses that say the rest where there are several.
-    fn principal(&self, rule: &Rule) -> (String, String) {
-        let source = |source: &Source| match source {
-            Source::Apparatus(one) => format!("principal == {}", self.uid(*one)),
-            Source::Group(group) => format!("principal in Group::{}", quoted(&self.model.groups[*group].name)),
+    fn same_lan(self) -> Draft<'m> {
+        let lan = self.lan(self.model.gateway_of[self.target.apparatus]);
+        let principal = pst::PrincipalConstraint::In(pst::EntityOrSlot::Entity(lan));
+        let draft = self.draft(&self.target.place, "same-lan", Origin::SameLan, pst::Effect::Forbid);
+        Draft { principal, ..draft }
+    }
+
+    fn caps(self) -> impl Iterator<Item = Draft<'m>> {
+        let target = (self.target.cap, &self.target.cap_at, "limit");
+        let estate = (self.model.estate.cap, &self.model.estate_at, "estate-limit");
+        [target, estate].into_iter().filter_map(move |(cap, place, kind)| {
+            let mut draft = self.draft(place, kind, Origin::Cap, pst::Effect::Forbid);
+            let actions = [Action::KeepOpen, Action::ReachTerminal].map(|action| self.words.action(action));
+            draft.action = pst::ActionConstraint::In(actions.into());
+            draft.clauses.push(pst::Clause::Unless(expr::within(cap?)));
+            draft.limited = true;
+            Some(draft)
+        })
+    }
+
+    /// What a rule becomes in an action: one policy, or for `reachTerminal` one for each
+    /// gateway of its sources.
+    fn rule(self, n: usize, action: Action) -> Vec<Draft<'m>> {
+        let rule = &self.target.rules[n];
+        let (principal, sources) = self.principal(rule);
+        let here = |kind: String, effect| {
+            let mut draft = self.draft(&rule.place, kind, Origin::Rule(n), effect);
+            draft.clauses.extend(sources.clone().map(pst::Clause::When));
+            Draft { principal: principal.clone(), ..draft }
         };
+        let within = |draft: &mut Draft<'_>| {
+            if let Some(limit) = rule.limit {
+                draft.clauses.push(pst::Clause::When(expr::within(limit)));
+                draft.limited = true;
+            }
+        };
+        if rule.effect == Effect::Forbid {
+            let mut draft = here("forbid".to_owned(), pst::Effect::Forbid);
+            draft.conditions(&rule.conditions);
+            return vec![draft];
+        }
+        let permit = |kind: String| {
+            let draft = here(kind, pst::Effect::Permit);
+            Draft { action: pst::ActionConstraint::Eq(self.words.action(action)), ..draft }
+        };
+        if action != Action::ReachTerminal {
+            let mut draft = permit(action.as_str().to_owned());
+            draft.conditions(&rule.conditions);
+            match action {
+                Action::OpenSession => draft.priority = rule.priority,
+                _ => within(&mut draft),
+            }
+            return vec![draft];
+        }
+        let reach = rule.flows.iter().map(|(gateway, flows)| {
+            let mut draft = permit(format!("reachTerminal@{}", self.model.apparatuses[*gateway].id));
+            draft.clauses.push(pst::Clause::When(expr::principal_in(self.lan(*gateway))));
+            draft.conditions(&rule.conditions);
+            within(&mut draft);
+            let lans = Lans { source: self.model.lans(*gateway), target: self.model.lans(self.target.apparatus) };
+            let flows = expr::any_of(flows.iter().map(|flow| flow.cedar(lans)).collect());
+            draft.clauses.push(pst::Clause::When(flows));
+            draft
+        });
+        reach.collect()
+    }
+
+    /// The head's principal, and the clause that says the rest where there are several.
+    fn principal(self, rule: &Rule) -> (pst::PrincipalConstraint, Option<Arc<pst::Expr>>) {
+        use pst::{EntityOrSlot::Entity, PrincipalConstraint};
+        let group = |group: usize| self.entity(&self.words.group, &self.model.groups[group].name);
         match rule.sources.as_slice() {
-            [one] => (source(one), String::new()),
+            [Source::Apparatus(one)] => (PrincipalConstraint::Eq(Entity(self.uid(*one))), None),
+            [Source::Group(one)] => (PrincipalConstraint::In(Entity(group(*one))), None),
             several => {
-                let sources = any_of(several.iter().map(source).collect());
-                ("principal".to_owned(), format!("\nwhen {{ {sources} }}"))
+                let sources = several.iter().map(|source| match source {
+                    Source::Apparatus(one) => expr::principal_is(self.uid(*one)),
+                    Source::Group(one) => expr::principal_in(group(*one)),
+                });
+                (PrincipalConstraint::Any, Some(expr::any_of(sources.collect())))
             }
         }
     }
 
     /// The LAN of a gateway: itself and its clients.
-    fn lan(&self, gateway: ApparatusIx) -> String {
-        format!("Lan::{}", quoted(&self.model.apparatuses[gateway].id))
+    fn lan(self, gateway: ApparatusIx) -> pst::EntityUID {
+        self.entity(&self.words.lan, &self.model.apparatuses[gateway].id)
     }
 
-    fn uid(&self, apparatus: ApparatusIx) -> String {
+    fn uid(self, apparatus: ApparatusIx) -> pst::EntityUID {
         let apparatus = &self.model.apparatuses[apparatus];
-        format!("{}::{}", entity_type(apparatus.is_gateway()), quoted(&apparatus.id))
+        let ty = if apparatus.is_gateway() { &self.words.gateway } else { &self.words.client };
+        self.entity(ty, &apparatus.id)
     }
 
-    fn validate(&self, lowered: &Lowered, target: &Target) -> Result<(), Refused> {
-        for action in Action::ALL {
-            let result = self.validator.validate(lowered.policies(action), ValidationMode::Strict);
-            if let Some(error) = result.validation_errors().next() {
-                return Err(Refused { at: target.at, message: error.to_string() });
+    fn entity(self, ty: &pst::EntityType, id: &str) -> pst::EntityUID {
+        pst::EntityUID { ty: ty.clone(), eid: id.into() }
+    }
+}
+
+impl<'m> Draft<'m> {
+    fn conditions(&mut self, conditions: &'m [Condition]) {
+        for condition in conditions {
+            match condition.tree.as_ref().map(Arc::clone) {
+                Some(tree) if condition.unless => self.clauses.push(pst::Clause::Unless(tree)),
+                Some(tree) => self.clauses.push(pst::Clause::When(tree)),
+                None => self.texts.push(condition),
             }
-        }
-        Ok(())
-    }
-}
-
-/// A policy as text, with what Cedar's parser does not keep.
-struct Draft {
-    id: PolicyId,
-    origin: Origin,
-    rule: RuleRef,
-    actions: &'static [Action],
-    cedar: String,
-}
-
-fn draft(place: &RuleRef, origin: Origin, kind: &str, actions: &'static [Action], cedar: String) -> Draft {
-    let rule = place.clone();
-    Draft { id: PolicyId::new(format!("{rule}#{kind}")), origin, rule, actions, cedar }
-}
-
-/// How many policies are parsed at once: each call of Cedar's parser costs as much as some
-/// ten policies, and its tree of a whole large target would be as large.
-const BATCH: usize = 500;
-
-/// The policy sets that some drafts make.
-fn assemble(drafts: Vec<Draft>) -> Result<Lowered, String> {
-    let mut lowered = Lowered {
-        open: PolicySet::new(),
-        keep: PolicySet::new(),
-        reach: PolicySet::new(),
-        origins: HashMap::with_capacity(drafts.len()),
-    };
-    for batch in drafts.chunks(BATCH) {
-        let text: String = batch.iter().flat_map(|draft| [draft.cedar.as_str(), "\n"]).collect();
-        let parsed: PolicySet = text.parse().map_err(|e| format!("{e} in {text}"))?;
-        for (n, draft) in batch.iter().enumerate() {
-            // Cedar numbers what it reads; a policy that read as two, or as none, shows here.
-            let policy = parsed.policy(&PolicyId::new(format!("policy{n}"))).ok_or("a policy is missing")?;
-            let policy = policy.new_id(draft.id.clone());
-            for action in draft.actions {
-                lowered.policies_mut(*action).add(policy.clone()).map_err(|e| e.to_string())?;
-            }
-            lowered.origins.insert(draft.id.clone(), (draft.origin, draft.rule.clone()));
-        }
-        if parsed.policies().count() != batch.len() {
-            return Err("a policy reads as several".to_owned());
+            self.asks = self.asks | condition.asks;
         }
     }
-    Ok(lowered)
-}
 
-/// All apparatuses and groups, as Cedar has them.
-pub(crate) fn entities(model: &Model) -> Result<Entities, String> {
-    let mut groups_of: Vec<HashSet<EntityUid>> = vec![HashSet::new(); model.apparatuses.len()];
-    let mut all = Vec::with_capacity(model.apparatuses.len() + model.groups.len());
-    for group in &model.groups {
-        let uid = entity("Group", &group.name)?;
-        for member in &group.members {
-            groups_of[*member].insert(uid.clone());
+    fn policy(self, annotated: bool) -> Result<cedar_policy::Policy, String> {
+        let id = format!("{}#{}", self.place, self.kind);
+        let resource = pst::ResourceConstraint::Eq(pst::EntityOrSlot::Entity(self.resource));
+        let annotations = self.priority.filter(|_| annotated).map(|p| ("priority".to_owned(), p.to_string().into()));
+        let template = pst::Template::new(id.as_str(), self.effect, self.principal, self.action, resource)
+            .with_annotations(BTreeMap::from_iter(annotations))
+            .try_with_clauses(self.clauses)
+            .map_err(|e| e.to_string())?;
+        let policy = pst::StaticPolicy::try_from(template).map_err(|e| e.to_string())?;
+        let policy = pst::Policy::Static(policy);
+        if self.texts.is_empty() {
+            return cedar_policy::Policy::from_pst(policy).map_err(|e| e.to_string());
         }
-        all.push(Entity::new_no_attrs(uid, HashSet::new()));
-    }
-    for (n, mut parents) in groups_of.into_iter().enumerate() {
-        // Not the gateway itself, or a group that names the gateway would take its clients along.
-        let apparatus = &model.apparatuses[n];
-        let lan = entity("Lan", apparatus.gateway())?;
-        if apparatus.is_gateway() {
-            all.push(Entity::new_no_attrs(lan.clone(), HashSet::new()));
+        let mut text = policy.to_string();
+        text.truncate(text.trim_end().trim_end_matches(';').len());
+        for condition in self.texts {
+            let keyword = if condition.unless { "unless" } else { "when" };
+            // The line feed ends a comment that the condition may end in.
+            text.push_str(&format!("\n{keyword} {{ {}\n}}", condition.cedar));
         }
-        parents.insert(lan);
-        all.push(Entity::new_no_attrs(entity(entity_type(apparatus.is_gateway()), &apparatus.id)?, parents));
+        text.push(';');
+        cedar_policy::Policy::parse(Some(PolicyId::new(id)), text).map_err(|e| e.to_string())
     }
-    Entities::from_entities(all, None).map_err(|e| e.to_string())
-}
-
-pub(crate) fn entity_type(is_gateway: bool) -> &'static str {
-    if is_gateway { "Gateway" } else { "Client" }
-}
-
-pub(crate) fn entity(ty: &str, id: &str) -> Result<EntityUid, String> {
-    let ty: EntityTypeName = ty.parse().map_err(|e: cedar_policy::ParseErrors| e.to_string())?;
-    Ok(EntityUid::from_type_name_and_id(ty, EntityId::new(id)))
-}
-
-fn within(limit: Duration) -> String {
-    format!("context.elapsed < duration(\"{}s\")", limit.as_secs())
-}
-
-fn conditions(conditions: &[Condition]) -> String {
-    let mut out = String::new();
-    for condition in conditions {
-        let keyword = if condition.unless { "unless" } else { "when" };
-        // The line feed ends a comment that the condition may end in.
-        out.push_str(&format!("\n{keyword} {{ {}\n}}", condition.cedar));
-    }
-    out
 }
 
 #[cfg(test)]

@@ -1,16 +1,21 @@
 //! A checked policy, before it becomes Cedar.
 //! Names are indexes here, and every word has become a value.
 
+use crate::assert::{NeverModel, Test};
 use crate::ast::Effect;
-use crate::estate::{Apparatus, ApparatusKind, Estate};
+use crate::estate::{Alias, Apparatus, ApparatusKind, Estate};
 use crate::facts::Fact;
 use crate::pair::Flow;
 use crate::respond::Response;
 use crate::rule::RuleRef;
 use crate::source::Span;
+use cedar_policy::pst;
 use ipnet::IpNet;
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
+use std::ops::{BitOr, Deref, DerefMut};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The place of an apparatus in [`Model::apparatuses`].
@@ -18,8 +23,21 @@ pub(crate) type ApparatusIx = usize;
 /// The place of a group in [`Model::groups`].
 pub(crate) type GroupIx = usize;
 
+/// All of it: what is declared outside of targets, shared between policies that differ in targets
+/// only, and the targets.
 #[derive(Debug)]
 pub(crate) struct Model {
+    pub(crate) base: Arc<Base>,
+    pub(crate) targets: Vec<Arc<Target>>,
+    /// Single addresses that `terminals` name, with the gateway whose LAN holds them.
+    pub(crate) literal_hosts: BTreeSet<(IpAddr, ApparatusIx)>,
+    pub(crate) tests: Vec<Test>,
+    pub(crate) nevers: Vec<NeverModel>,
+}
+
+/// What is declared outside of targets.
+#[derive(Debug, Clone)]
+pub(crate) struct Base {
     pub(crate) estate: Estate,
     pub(crate) estate_at: RuleRef,
     pub(crate) apparatuses: Vec<Apparatus>,
@@ -31,12 +49,31 @@ pub(crate) struct Model {
     pub(crate) facts: Vec<Fact>,
     /// The labels of alerts that some condition asks for.
     pub(crate) labels: BTreeSet<String>,
-    pub(crate) targets: Vec<Target>,
-    /// Single addresses that `terminals` name, with the gateway whose LAN holds them.
-    pub(crate) literal_hosts: BTreeSet<(IpAddr, ApparatusIx)>,
 }
 
-#[derive(Debug)]
+impl Model {
+    /// A model without targets yet.
+    pub(crate) fn on(base: Arc<Base>) -> Self {
+        Self { base, targets: vec![], literal_hosts: BTreeSet::new(), tests: vec![], nevers: vec![] }
+    }
+}
+
+impl Deref for Model {
+    type Target = Base;
+
+    fn deref(&self) -> &Base {
+        &self.base
+    }
+}
+
+/// Copies what is shared before it is written to.
+impl DerefMut for Model {
+    fn deref_mut(&mut self) -> &mut Base {
+        Arc::make_mut(&mut self.base)
+    }
+}
+
+#[derive(Debug, Clone)]
 pub(crate) struct Group {
     pub(crate) name: String,
     pub(crate) members: Vec<ApparatusIx>,
@@ -44,12 +81,16 @@ pub(crate) struct Group {
     pub(crate) gateways: Vec<ApparatusIx>,
 }
 
+/// All `target` blocks of one apparatus, in the order of the files.
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) apparatus: ApparatusIx,
+    /// The first of its blocks.
     pub(crate) at: Span,
     pub(crate) place: RuleRef,
     pub(crate) cap: Option<Duration>,
+    /// The block that says the cap; the first one where none does.
+    pub(crate) cap_at: RuleRef,
     pub(crate) rules: Vec<Rule>,
     /// Watches, and what else starts an incident, in the order of the files.
     pub(crate) responses: Vec<Response>,
@@ -65,7 +106,7 @@ pub(crate) struct Rule {
     pub(crate) limit: Option<Duration>,
     pub(crate) conditions: Vec<Condition>,
     /// For each gateway of its sources: what may flow. Empty for a forbid.
-    pub(crate) flows: Vec<(ApparatusIx, Vec<Flow>)>,
+    pub(crate) flows: Vec<(ApparatusIx, Arc<[Flow]>)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,12 +116,69 @@ pub(crate) enum Source {
 }
 
 /// A condition in Cedar, with every `let` written out.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone)]
 pub(crate) struct Condition {
     pub(crate) unless: bool,
-    pub(crate) cedar: String,
+    pub(crate) cedar: Arc<str>,
+    /// What Cedar read it as, shared by all rules with the same text. `None` where the tree
+    /// might be too deep to walk: such a condition stays text.
+    pub(crate) tree: Option<Arc<pst::Expr>>,
+    pub(crate) asks: Asks,
+    /// Whether it is the `during` of a rule.
+    pub(crate) window: bool,
+}
+
+impl Condition {
     /// Whether its answer may change with time alone.
-    pub(crate) timed: bool,
+    pub(crate) fn timed(&self) -> bool {
+        let Asks { now, elapsed, minute, hour, action: _ } = self.asks;
+        now || elapsed || minute || hour
+    }
+}
+
+/// The same text means the same.
+impl PartialEq for Condition {
+    fn eq(&self, other: &Self) -> bool {
+        (self.unless, &self.cedar) == (other.unless, &other.cedar)
+    }
+}
+
+impl Eq for Condition {}
+
+impl Hash for Condition {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.unless, &self.cedar).hash(state);
+    }
+}
+
+/// What a condition asks for that changes while a session stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Asks {
+    pub(crate) now: bool,
+    pub(crate) elapsed: bool,
+    pub(crate) minute: bool,
+    /// The hour or the weekday.
+    pub(crate) hour: bool,
+    /// Whether it is about opening, or staying open.
+    pub(crate) action: bool,
+}
+
+impl Asks {
+    pub(crate) const ALL: Self = Self { now: true, elapsed: true, minute: true, hour: true, action: true };
+}
+
+impl BitOr for Asks {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self {
+            now: self.now || other.now,
+            elapsed: self.elapsed || other.elapsed,
+            minute: self.minute || other.minute,
+            hour: self.hour || other.hour,
+            action: self.action || other.action,
+        }
+    }
 }
 
 impl Model {
@@ -88,6 +186,14 @@ impl Model {
     pub(crate) fn lans(&self, apparatus: ApparatusIx) -> &[IpNet] {
         match &self.apparatuses[self.gateway_of[apparatus]].kind {
             ApparatusKind::Gateway { lans, .. } => lans,
+            ApparatusKind::Client { .. } => &[],
+        }
+    }
+
+    /// The aliases of the LAN on whose side an apparatus stands.
+    pub(crate) fn aliases(&self, apparatus: ApparatusIx) -> &[Alias] {
+        match &self.apparatuses[self.gateway_of[apparatus]].kind {
+            ApparatusKind::Gateway { aliases, .. } => aliases,
             ApparatusKind::Client { .. } => &[],
         }
     }

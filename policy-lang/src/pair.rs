@@ -1,12 +1,15 @@
 //! Which hosts may open towards which, by which service.
 //! The allowlist of a session and Cedar's `reachTerminal` come from the one structure of this file.
 
-use crate::lower::text::{any_of, net, quoted};
+use crate::lower::expr::{self, all_of, any_of};
+use crate::lower::text::net;
 use crate::rule::RuleRef;
+use cedar_policy::pst::{BinaryOp, Expr};
 use ipnet::IpNet;
 use serde::Serialize;
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One of a session's two ends.
@@ -148,56 +151,66 @@ pub(crate) struct Lans<'a> {
 
 impl Flow {
     /// The flow as a Cedar condition on `reachTerminal`'s context.
-    pub(crate) fn cedar(&self, lans: Lans<'_>) -> String {
+    pub(crate) fn cedar(&self, lans: Lans<'_>) -> Arc<Expr> {
         let (from, to) = match self.opener {
             Side::Source => (lans.source, lans.target),
             Side::Target => (lans.target, lans.source),
         };
-        let mut parts = vec![format!("context.opener == \"{}\"", self.opener)];
-        parts.push(host(&self.from, "from", from));
-        parts.push(host(&self.to, "to", to));
+        let mut parts = vec![is("opener", self.opener.as_str())];
+        parts.push(host(&self.from, End { address: "from", names: "fromNames" }, from));
+        parts.push(host(&self.to, End { address: "to", names: "toNames" }, to));
         parts.extend(service(&self.service));
-        parts.join(" && ")
+        all_of(parts)
     }
 }
 
-fn host(spec: &HostSpec, end: &str, lans: &[IpNet]) -> String {
+/// What the context calls one end of a packet.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    address: &'static str,
+    names: &'static str,
+}
+
+fn is(name: &str, value: &str) -> Arc<Expr> {
+    expr::binary(expr::context(name), BinaryOp::Eq, expr::string(value))
+}
+
+fn host(spec: &HostSpec, end: End, lans: &[IpNet]) -> Arc<Expr> {
+    let known = || expr::context_has(end.address);
     let within = |nets: &[IpNet]| {
-        let range = |n: &IpNet| format!("context.{end}.isInRange(ip(\"{}\"))", net(*n));
+        let range = |n: &IpNet| expr::binary(expr::context(end.address), BinaryOp::IsInRange, expr::ip(&net(*n)));
         any_of(nets.iter().map(range).collect())
     };
     match spec {
-        HostSpec::Any => format!("(context has {end} && {})", within(lans)),
-        HostSpec::Net(only) => format!("(context has {end} && {})", within(&[*only])),
+        HostSpec::Any => expr::binary(known(), BinaryOp::And, within(lans)),
+        HostSpec::Net(only) => expr::binary(known(), BinaryOp::And, within(&[*only])),
         HostSpec::Named { terminal, .. } => {
-            format!(
-                "(context.{end}Names.contains({}) && (if context has {end} then {} else true))",
-                quoted(terminal),
-                within(lans)
-            )
+            let named = expr::binary(expr::context(end.names), BinaryOp::Contains, expr::string(terminal));
+            expr::binary(named, BinaryOp::And, expr::choice(known(), within(lans), expr::bool(true)))
         }
     }
 }
 
-fn service(service: &Service) -> Option<String> {
+fn service(service: &Service) -> Option<Arc<Expr>> {
     let (protocol, ports) = match service {
         Service::All => return None,
-        Service::Icmp => return Some("context.protocol == \"icmp\"".to_owned()),
+        Service::Icmp => return Some(is("protocol", "icmp")),
         Service::Tcp(ports) => ("tcp", ports),
         Service::Udp(ports) => ("udp", ports),
     };
-    let protocol = format!("context.protocol == \"{protocol}\"");
+    let protocol = is("protocol", protocol);
     Some(match ports {
         Ports::All => protocol,
         Ports::Ranges(ranges) => {
+            let port = |op, port: u16| expr::binary(expr::context("port"), op, expr::long(port.into()));
             let ranges = ranges.iter().map(|(first, last)| {
                 if first == last {
-                    format!("context.port == {first}")
+                    port(BinaryOp::Eq, *first)
                 } else {
-                    format!("(context.port >= {first} && context.port <= {last})")
+                    all_of(vec![port(BinaryOp::GreaterEq, *first), port(BinaryOp::LessEq, *last)])
                 }
             });
-            format!("{protocol} && {}", any_of(ranges.collect()))
+            expr::binary(protocol, BinaryOp::And, any_of(ranges.collect()))
         }
     })
 }

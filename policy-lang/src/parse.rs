@@ -1,13 +1,17 @@
 //! Text to syntax tree, by the pest grammar.
 //! Whatever cannot be read is reported at its place and skipped, so that one run sees every error of a file.
 
+mod assert;
 mod recover;
+mod respond;
+mod window;
 
 use crate::ast::{
-    Ast, ClientDecl, ConditionDecl, Effect, EstateDecl, FactDecl, GatewayDecl, GroupDecl, LetDecl, LiteralDecl,
-    RuleDecl, ServiceDecl, SourceDecl, TargetDecl, TerminalsDecl,
+    Ast, ClientDecl, ConditionDecl, Effect, EstateDecl, FactDecl, GatewayDecl, GroupDecl, LanDecl, LetDecl,
+    LiteralDecl, RuleDecl, ServiceDecl, SourceDecl, TargetDecl, TerminalsDecl, UseDecl,
 };
 use crate::diagnostic::{Code, Diagnostic};
+use crate::fingerprint::Digest;
 use crate::source::{Sources, Span, Word};
 use pest::Parser as _;
 use pest::iterators::Pair;
@@ -23,23 +27,31 @@ mod grammar {
 }
 pub(crate) use grammar::{GateParser, Rule};
 
-/// Reads all files into one tree.
-pub(crate) fn parse(sources: &Sources<'_>, diagnostics: &mut Vec<Diagnostic>) -> Ast {
-    let mut ast = Ast::default();
-    for (file, source) in sources.iter().enumerate() {
-        if let Some(at) = too_deep(&source.text) {
-            let span = Span::new(file, at, at + 1);
-            diagnostics.push(
-                sources
-                    .error(Code::TooDeep, span, "braces are nested too deeply", "one brace too many")
-                    .with_help(format!("{MAX_DEPTH} levels are read at most; is a `}}` missing before this?")),
-            );
-            continue;
-        }
-        let mut reader = Reader { sources, file, text: &source.text, diagnostics, ast: &mut ast };
-        reader.read();
+/// Reads one file.
+pub(crate) fn parse(sources: &Sources<'_>, file: usize, diagnostics: &mut Vec<Diagnostic>) -> Read {
+    let text = sources.text(file);
+    let mut read = Read { ast: Ast::default(), outside: Digest::new() };
+    if let Some(at) = too_deep(text) {
+        let span = Span::new(file, at, at + 1);
+        diagnostics.push(
+            sources
+                .error(Code::TooDeep, span, "braces are nested too deeply", "one brace too many")
+                .with_help(format!("{MAX_DEPTH} levels are read at most; is a `}}` missing before this?")),
+        );
+        read.outside.add(text.as_bytes());
+        return read;
     }
-    ast
+    let mut reader = Reader { sources, file, text, diagnostics, ast: &mut read.ast, outside: &mut read.outside };
+    reader.read();
+    read
+}
+
+/// A file as read.
+pub(crate) struct Read {
+    pub(crate) ast: Ast,
+    /// Of what stands outside of targets: as long as it stays the same, what the file means to
+    /// the targets of other files does too.
+    pub(crate) outside: Digest,
 }
 
 /// The first brace beyond the permitted depth. Strings and comments are skipped; a
@@ -95,6 +107,7 @@ struct Reader<'r, 'a> {
     text: &'a str,
     diagnostics: &'r mut Vec<Diagnostic>,
     ast: &'r mut Ast,
+    outside: &'r mut Digest,
 }
 
 impl Reader<'_, '_> {
@@ -103,6 +116,7 @@ impl Reader<'_, '_> {
         match GateParser::parse(Rule::file, text) {
             Ok(mut pairs) => {
                 for pair in pairs.next().into_iter().flat_map(Pair::into_inner) {
+                    self.note(&pair);
                     self.item(pair);
                 }
             }
@@ -116,6 +130,22 @@ impl Reader<'_, '_> {
         }
     }
 
+    /// Adds an item to the digest of what stands outside of targets. Where it stands is of no
+    /// interest for what has no place of its own in a policy; a new kind of item is taken to have one.
+    fn note(&mut self, pair: &Pair<'_, Rule>) {
+        match pair.as_rule() {
+            Rule::target | Rule::EOI => return,
+            Rule::fact | Rule::gateway | Rule::group | Rule::let_cond => {}
+            _ => {
+                let (line, column) = pair.line_col();
+                self.outside.add(&line.to_be_bytes());
+                self.outside.add(&column.to_be_bytes());
+                self.outside.add(&pair.as_span().start().to_be_bytes());
+            }
+        }
+        self.outside.add(pair.as_str().as_bytes());
+    }
+
     fn item(&mut self, pair: Pair<'_, Rule>) {
         match pair.as_rule() {
             Rule::estate => self.estate(pair),
@@ -124,6 +154,10 @@ impl Reader<'_, '_> {
             Rule::group => self.group(pair),
             Rule::let_cond => self.let_cond(pair),
             Rule::target => self.target(pair),
+            Rule::test => self.test(pair),
+            Rule::never => self.never(pair),
+            Rule::window => self.window(pair),
+            Rule::use_file => self.use_file(pair),
             _ => {
                 self.leftover(pair);
             }
@@ -206,13 +240,8 @@ impl Reader<'_, '_> {
                 Rule::word => decl.id = self.word(&part),
                 Rule::string => decl.title = Some(self.text(&part)),
                 Rule::lan => {
-                    for word in part.into_inner() {
-                        match word.as_rule() {
-                            Rule::word => decl.lans.push(self.word(&word)),
-                            Rule::lan_as => self.not_supported("as", self.span(&word).slice(0, 2)),
-                            _ => {}
-                        }
-                    }
+                    let prefixes = part.into_inner().filter(|p| p.as_rule() == Rule::lan_prefix);
+                    decl.lans.extend(prefixes.filter_map(|prefix| self.lan(prefix)));
                 }
                 Rule::address => decl.addresses.push(self.inner_word(part)),
                 Rule::terminal => {
@@ -226,6 +255,18 @@ impl Reader<'_, '_> {
             }
         }
         self.ast.gateways.push(decl);
+    }
+
+    fn lan(&self, pair: Pair<'_, Rule>) -> Option<LanDecl> {
+        let (mut prefix, mut known_as) = (None, None);
+        for part in pair.into_inner() {
+            match part.as_rule() {
+                Rule::word => prefix = Some(self.word(&part)),
+                Rule::lan_as => known_as = Some(self.inner_word(part)),
+                _ => {}
+            }
+        }
+        Some(LanDecl { prefix: prefix?, known_as })
     }
 
     fn client(&mut self, pair: Pair<'_, Rule>) -> ClientDecl {
@@ -272,13 +313,21 @@ impl Reader<'_, '_> {
         }
     }
 
+    fn use_file(&mut self, pair: Pair<'_, Rule>) {
+        if let Some(path) = pair.into_inner().find(|p| p.as_rule() == Rule::string) {
+            let path = self.text(&path);
+            self.ast.uses.push(UseDecl { path });
+        }
+    }
+
     fn cedar(&self, pair: Pair<'_, Rule>) -> Option<Word> {
         pair.into_inner().find(|p| p.as_rule() == Rule::cedar_text).map(|p| self.word(&p))
     }
 
     fn target(&mut self, pair: Pair<'_, Rule>) {
         let span = self.span(&pair);
-        let mut decl = TargetDecl { span, id: self.word(&pair), limits: vec![], terminals: vec![], rules: vec![] };
+        let id = self.word(&pair);
+        let mut decl = TargetDecl { span, id, limits: vec![], terminals: vec![], rules: vec![], responses: vec![] };
         let mut after_rule = false;
         for part in pair.into_inner() {
             let is_rule = part.as_rule() == Rule::access;
@@ -294,6 +343,10 @@ impl Reader<'_, '_> {
                     let rule = self.access(part);
                     decl.rules.push(rule);
                 }
+                Rule::watch | Rule::on => {
+                    let response = self.response(part);
+                    decl.responses.extend(response);
+                }
                 _ => {
                     // What follows a rule and cannot be read was probably meant for it.
                     let damaged = self.leftover(part);
@@ -305,6 +358,7 @@ impl Reader<'_, '_> {
             after_rule = is_rule;
         }
         decl.span.end = decl.id.span.end;
+        decl.rules.shrink_to_fit();
         self.ast.targets.push(decl);
     }
 
@@ -318,6 +372,7 @@ impl Reader<'_, '_> {
             limits: vec![],
             terminals: vec![],
             conditions: vec![],
+            during: vec![],
             damaged: false,
         };
         for part in pair.into_inner() {
@@ -326,10 +381,7 @@ impl Reader<'_, '_> {
                 Rule::k_forbid => rule.effect = Effect::Forbid,
                 Rule::source => {
                     rule.span.end = span.end;
-                    rule.sources.extend(part.into_inner().map(|p| match p.as_rule() {
-                        Rule::group_ref => SourceDecl::Group(self.inner_word(p)),
-                        _ => SourceDecl::Apparatus(self.word(&p)),
-                    }));
+                    rule.sources.extend(self.source(part));
                 }
                 Rule::priority => rule.priorities.push(self.inner_word(part)),
                 Rule::body => {
@@ -345,6 +397,7 @@ impl Reader<'_, '_> {
                         }
                     }
                 }
+                Rule::during => rule.during.push(self.during(part)),
                 Rule::condition => {
                     let mut unless = false;
                     for inner in part.into_inner() {
@@ -360,7 +413,20 @@ impl Reader<'_, '_> {
                 _ => {}
             }
         }
+        // A large estate has a hundred thousand of these at once, each of few words.
+        rule.sources.shrink_to_fit();
+        rule.priorities.shrink_to_fit();
+        rule.limits.shrink_to_fit();
+        rule.terminals.shrink_to_fit();
+        rule.conditions.shrink_to_fit();
         rule
+    }
+
+    fn source(&self, pair: Pair<'_, Rule>) -> Option<SourceDecl> {
+        pair.into_inner().next().map(|p| match p.as_rule() {
+            Rule::group_ref => SourceDecl::Group(self.inner_word(p)),
+            _ => SourceDecl::Apparatus(self.word(&p)),
+        })
     }
 
     fn terminals(&mut self, pair: Pair<'_, Rule>) -> TerminalsDecl {
@@ -389,6 +455,7 @@ impl Reader<'_, '_> {
                 _ => {}
             }
         }
+        decl.services.shrink_to_fit();
         decl
     }
 }

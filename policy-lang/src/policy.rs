@@ -1,58 +1,54 @@
 //! A compiled policy: immutable, cheap to ask, shared behind an `Arc`.
-//! [`compile`] is the only way to one.
+//! Only a [`Compiler`](crate::Compiler) makes one.
 
 use crate::ast::Effect;
-use crate::check;
-use crate::diagnostic::{Code, Diagnostic};
 use crate::estate::{Apparatus, Estate};
 use crate::facts::{self, Fact, FactError, FactValues, Party};
 use crate::fingerprint::Fingerprint;
-use crate::lower::{self, Action, Lowered, Lowering, schema};
-use crate::model::{ApparatusIx, Model, Source, Target};
-use crate::parse;
-use crate::rule::RuleRef;
-use crate::source::{SourceFile, Sources, Span};
-use cedar_policy::{Entities, Schema};
+use crate::lower::world::World;
+use crate::lower::{self, Lowering, schema};
+use crate::model::{ApparatusIx, Condition, Model, Source, Target};
+use crate::respond::Trigger;
+use cedar_policy::{Entities, PolicySet, Schema};
 use ipnet::IpNet;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::IpAddr;
-
-/// What came of compiling a policy.
-#[derive(Debug)]
-pub struct Compilation {
-    /// The policy, unless there is an error.
-    pub policy: Option<Policy>,
-    /// All errors and warnings, by file and place.
-    pub diagnostics: Vec<Diagnostic>,
-}
+use std::sync::{Arc, OnceLock};
 
 /// A policy that can be asked.
 #[derive(Debug)]
 pub struct Policy {
     pub(crate) model: Model,
     fingerprint: Fingerprint,
-    pub(crate) schema: Schema,
-    pub(crate) entities: Entities,
+    pub(crate) world: Arc<World>,
     pub(crate) targets: HashMap<ApparatusIx, CompiledTarget>,
-    /// For each source, the targets of which some permit names it.
-    named_by: HashMap<Source, Vec<ApparatusIx>>,
-    /// The groups of each apparatus.
-    pub(crate) groups_of: HashMap<ApparatusIx, HashSet<usize>>,
+    /// For each source, the targets of which some permit names it; made when it is first asked for.
+    named_by: OnceLock<HashMap<Source, Vec<ApparatusIx>>>,
+    /// The `on alert` conditions of each target that has some, lowered when they are first asked.
+    alerts: HashMap<ApparatusIx, OnceLock<Result<PolicySet, String>>>,
 }
 
 /// A target, ready to be asked.
 #[derive(Debug)]
 pub(crate) struct CompiledTarget {
-    pub(crate) lowered: Lowered,
-    /// The place of the target's declaration among [`Model::targets`].
-    pub(crate) ix: usize,
-    /// The place of each of its rules.
-    pub(crate) rules: Vec<RuleRef>,
+    target: Arc<Target>,
+    /// Which rules name which source; sorted.
+    rules_of: Box<[(Source, u32)]>,
     /// Whether an answer may change with time alone.
     pub(crate) timed: bool,
 }
 
-/// A single address that `terminals` name.
+impl CompiledTarget {
+    fn new(target: Arc<Target>) -> Self {
+        let rules = target.rules.iter().zip(0_u32..);
+        let mut rules_of: Box<[_]> = rules.flat_map(|(rule, n)| rule.sources.iter().map(move |s| (*s, n))).collect();
+        rules_of.sort_unstable();
+        let timed = target.rules.iter().flat_map(|rule| &rule.conditions).any(Condition::timed);
+        Self { target, rules_of, timed }
+    }
+}
+
+/// A single address that `terminals` or a `watch` name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LiteralHost<'p> {
     /// The address.
@@ -61,58 +57,16 @@ pub struct LiteralHost<'p> {
     pub gateway: &'p str,
 }
 
-/// Compiles a policy from all of its files, in any order; their paths decide.
-pub fn compile(files: &[SourceFile]) -> Compilation {
-    let sources = Sources::new(files);
-    let mut diagnostics = vec![];
-    let ast = parse::parse(&sources, &mut diagnostics);
-    let model = check::check(&ast, &sources, &mut diagnostics);
-    let mut policy = None;
-    if !diagnostics.iter().any(Diagnostic::is_error) {
-        match build(model, Fingerprint::of(&sources)) {
-            Ok(built) => policy = Some(built),
-            Err((at, message)) => {
-                let error = sources.error(Code::ConditionType, at, message, "Cedar refuses what this became");
-                diagnostics.push(error.with_help("this is a fault of the compiler; please report it with this file"));
-            }
-        }
-    }
-    diagnostics
-        .sort_by(|a, b| (&a.file, a.span.start, a.severity, a.code).cmp(&(&b.file, b.span.start, b.severity, b.code)));
-    Compilation { policy, diagnostics }
-}
-
-fn build(model: Model, fingerprint: Fingerprint) -> Result<Policy, (Span, String)> {
-    let estate_at = Span::new(0, 0, 0);
-    let schema = schema::schema(&model.facts, &model.labels).map_err(|e| (estate_at, e))?;
-    let entities = lower::entities(&model).map_err(|e| (estate_at, e))?;
-    let mut targets = HashMap::new();
-    let mut named_by: HashMap<Source, Vec<ApparatusIx>> = HashMap::new();
-    let mut groups_of: HashMap<ApparatusIx, HashSet<usize>> = HashMap::new();
-    for (n, group) in model.groups.iter().enumerate() {
-        for member in &group.members {
-            groups_of.entry(*member).or_default().insert(n);
-        }
-    }
-    let lowering = Lowering::new(&model, schema.clone());
-    for (ix, target) in model.targets.iter().enumerate() {
-        let lowered = lowering.target(target).map_err(|refused| (refused.at, refused.message))?;
-        let rules = target.rules.iter().map(|rule| rule.place.clone()).collect();
-        let timed = target.rules.iter().flat_map(|r| &r.conditions).any(|c| c.timed);
-        for rule in target.rules.iter().filter(|r| r.effect == Effect::Permit) {
-            for source in &rule.sources {
-                let named = named_by.entry(*source).or_default();
-                if named.last() != Some(&target.apparatus) {
-                    named.push(target.apparatus);
-                }
-            }
-        }
-        targets.insert(target.apparatus, CompiledTarget { lowered, ix, rules, timed });
-    }
-    Ok(Policy { model, fingerprint, schema, entities, targets, named_by, groups_of })
-}
-
 impl Policy {
+    pub(crate) fn new(model: Model, world: Arc<World>, fingerprint: Fingerprint) -> Self {
+        let compiled = |target: &Arc<Target>| (target.apparatus, CompiledTarget::new(Arc::clone(target)));
+        let targets = model.targets.iter().map(compiled).collect();
+        let has_alerts =
+            |target: &&Arc<Target>| target.responses.iter().any(|r| matches!(r.trigger, Trigger::Alert(_)));
+        let alerts = model.targets.iter().filter(has_alerts).map(|t| (t.apparatus, OnceLock::new())).collect();
+        Self { model, fingerprint, world, targets, named_by: OnceLock::new(), alerts }
+    }
+
     /// The hash of the set of files that this policy was made of.
     pub fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
@@ -160,7 +114,7 @@ impl Policy {
         facts::from_json(&self.model.facts, json, Some(party))
     }
 
-    /// Every single address that `terminals` name, with the gateway whose LAN holds it;
+    /// Every single address that `terminals` or a `watch` name, with the gateway whose LAN holds it;
     /// sorted. Addresses of declared terminals and apparatuses are among them only where
     /// a rule writes them out.
     pub fn literal_hosts(&self) -> impl Iterator<Item = LiteralHost<'_>> {
@@ -173,39 +127,97 @@ impl Policy {
         schema::text(&self.model.facts, &self.model.labels)
     }
 
+    /// The Cedar schema itself.
+    pub fn cedar_schema_object(&self) -> &Schema {
+        &self.world.schema
+    }
+
+    /// All apparatuses, LANs and groups, as Cedar has them.
+    pub fn cedar_entities(&self) -> &Entities {
+        &self.world.entities
+    }
+
+    /// All Cedar policies of a target; `None` for an unknown target, or one without rules.
+    /// The id of each begins with the place of its rule: `plant.gate:31:3#openSession`.
+    pub fn cedar_policies(&self, target: &str) -> Option<PolicySet> {
+        let compiled = self.targets.get(self.model.by_id.get(target)?)?;
+        let target = self.target(compiled);
+        let mut policies = self.lowering(compiled).whole().ok()?;
+        for alert in self.alerts(target).into_iter().flat_map(PolicySet::policies) {
+            policies.add(alert.clone()).ok()?;
+        }
+        Some(policies)
+    }
+
     /// All Cedar policies of a target as text, each with its id; `None` for an unknown target.
     pub fn cedar_of(&self, target: &str) -> Option<String> {
-        let target = self.targets.get(self.model.by_id.get(target)?)?;
-        let mut policies: Vec<(&cedar_policy::PolicyId, String)> = vec![];
-        for action in Action::ALL {
-            policies.extend(target.lowered.policies(action).policies().map(|p| (p.id(), p.to_string())));
-        }
+        let policies = self.cedar_policies(target)?;
+        let mut policies: Vec<_> = policies.policies().map(|policy| (policy.id(), policy.to_string())).collect();
         policies.sort();
-        policies.dedup();
         Some(policies.into_iter().map(|(id, text)| format!("// {id}\n{text}\n")).collect::<Vec<_>>().join("\n"))
     }
 
-    pub(crate) fn target(&self, compiled: &CompiledTarget) -> &Target {
-        &self.model.targets[compiled.ix]
+    pub(crate) fn target<'p>(&self, compiled: &'p CompiledTarget) -> &'p Target {
+        &compiled.target
     }
 
-    /// The targets of which some permit names this source, in the order of the files.
-    pub(crate) fn targets_naming(&self, source: ApparatusIx) -> Vec<ApparatusIx> {
-        let groups = self.groups_of.get(&source).into_iter().flatten().map(|g| Source::Group(*g));
-        let sources = std::iter::once(Source::Apparatus(source)).chain(groups);
-        let mut found: Vec<ApparatusIx> = sources.filter_map(|s| self.named_by.get(&s)).flatten().copied().collect();
-        found.retain(|target| self.model.gateway_of[*target] != self.model.gateway_of[source]);
-        found.sort_by_key(|target| self.targets.get(target).map(|t| t.ix));
-        found.dedup();
-        found
+    pub(crate) fn lowering<'p>(&'p self, compiled: &'p CompiledTarget) -> Lowering<'p> {
+        Lowering { model: &self.model, words: &self.world.words, target: self.target(compiled) }
     }
 
     /// Whether a rule's source means this apparatus.
     pub(crate) fn means(&self, source: Source, apparatus: ApparatusIx) -> bool {
-        match source {
-            Source::Apparatus(one) => one == apparatus,
-            Source::Group(group) => self.groups_of.get(&apparatus).is_some_and(|groups| groups.contains(&group)),
+        self.sources_meaning(apparatus).any(|meaning| meaning == source)
+    }
+
+    /// The rules of a target that mean this source, in the order of the files.
+    pub(crate) fn rules_naming(&self, source: ApparatusIx, compiled: &CompiledTarget) -> Vec<usize> {
+        let rules_of = &compiled.rules_of;
+        let naming = self.sources_meaning(source).flat_map(|source| {
+            let from = rules_of.partition_point(|(other, _)| *other < source);
+            rules_of[from..].iter().take_while(move |(other, _)| *other == source)
+        });
+        let mut rules: Vec<usize> = naming.map(|(_, n)| *n as usize).collect();
+        rules.sort_unstable();
+        rules.dedup();
+        rules
+    }
+
+    /// The `on alert` conditions of a target in Cedar; an error where it has none.
+    pub(crate) fn alerts(&self, target: &Target) -> Result<&PolicySet, &str> {
+        let alerts = self.alerts.get(&target.apparatus).ok_or("no `on alert` here")?;
+        let lowered = alerts.get_or_init(|| lower::alert::policies(&self.model, target));
+        lowered.as_ref().map_err(String::as_str)
+    }
+
+    /// The targets of which some permit names this source, in the order of the files.
+    pub(crate) fn targets_naming(&self, source: ApparatusIx) -> Vec<ApparatusIx> {
+        let named_by = self.named_by.get_or_init(|| self.named_by());
+        let mut found: Vec<ApparatusIx> =
+            self.sources_meaning(source).filter_map(|s| named_by.get(&s)).flatten().copied().collect();
+        found.retain(|target| self.model.gateway_of[*target] != self.model.gateway_of[source]);
+        found.sort_by_key(|target| self.targets.get(target).map(|compiled| compiled.target.at));
+        found.dedup();
+        found
+    }
+
+    fn named_by(&self) -> HashMap<Source, Vec<ApparatusIx>> {
+        let mut named_by: HashMap<Source, Vec<ApparatusIx>> = HashMap::new();
+        for target in &self.model.targets {
+            for source in target.rules.iter().filter(|r| r.effect == Effect::Permit).flat_map(|r| &r.sources) {
+                let named = named_by.entry(*source).or_default();
+                if named.last() != Some(&target.apparatus) {
+                    named.push(target.apparatus);
+                }
+            }
         }
+        named_by
+    }
+
+    /// What a rule may call this apparatus: itself, and its groups.
+    fn sources_meaning(&self, apparatus: ApparatusIx) -> impl Iterator<Item = Source> {
+        let groups = self.world.groups_of.get(apparatus).into_iter().flatten().map(|group| Source::Group(*group));
+        std::iter::once(Source::Apparatus(apparatus)).chain(groups)
     }
 }
 

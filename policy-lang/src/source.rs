@@ -2,6 +2,7 @@
 //! A place is kept as bytes and turned into line and column only when somebody is to read it.
 
 use crate::diagnostic::{Code, Diagnostic};
+use std::cell::OnceCell;
 use std::ops::Range;
 
 /// One `.gate` file of a policy.
@@ -74,15 +75,16 @@ pub(crate) struct Spanned<T> {
 /// A word with its place.
 pub(crate) type Word = Spanned<String>;
 
-/// All files of a policy, in path order, with their line indexes.
+/// All files of a policy, in path order, with their line indexes, which are made when a place in
+/// them is first asked for.
 #[derive(Debug)]
 pub(crate) struct Sources<'a> {
-    files: Vec<(&'a SourceFile, LineIndex)>,
+    files: Vec<(&'a SourceFile, OnceCell<LineIndex>)>,
 }
 
 impl<'a> Sources<'a> {
     pub(crate) fn new(files: &'a [SourceFile]) -> Self {
-        let mut files: Vec<_> = files.iter().map(|f| (f, LineIndex::new(&f.text))).collect();
+        let mut files: Vec<_> = files.iter().map(|file| (file, OnceCell::new())).collect();
         files.sort_by(|a, b| a.0.path.cmp(&b.0.path));
         Self { files }
     }
@@ -91,11 +93,22 @@ impl<'a> Sources<'a> {
         self.files.iter().map(|(file, _)| *file)
     }
 
+    /// The path of a file, by its place among them.
+    pub(crate) fn path(&self, file: usize) -> &'a str {
+        self.files.get(file).map_or("", |(file, _)| &file.path)
+    }
+
+    /// The text of a file, by its place among them.
+    pub(crate) fn text(&self, file: usize) -> &'a str {
+        self.files.get(file).map_or("", |(file, _)| &file.text)
+    }
+
     /// One-based line and column (in characters), and the length in characters on that line.
     pub(crate) fn place(&self, span: Span) -> (&'a str, usize, usize, usize) {
         let Some((file, index)) = self.files.get(span.file as usize) else {
             return ("", 1, 1, 0);
         };
+        let index = index.get_or_init(|| LineIndex::new(&file.text));
         let (line, column) = index.line_column(&file.text, span.start as usize);
         let end = (span.end as usize).min(index.line_end(&file.text, line)).max(span.start as usize);
         let length = index.chars_before(&file.text, end) - index.chars_before(&file.text, span.start as usize);

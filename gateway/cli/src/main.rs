@@ -4,12 +4,14 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod colour;
 mod gateway;
 mod lab;
 mod manager;
 mod output;
 mod people;
 mod policy;
+mod report;
 
 /// A declarative, policy-driven gateway for remote maintenance.
 #[derive(Parser)]
@@ -17,6 +19,9 @@ mod policy;
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
+    /// When to use colours.
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    color: colour::Colour,
 }
 
 #[derive(Subcommand)]
@@ -45,7 +50,8 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| misused(&error));
+    cli.color.choose();
     let result = match cli.verb {
         Verb::Policy(verb) => policy::run(verb),
         Verb::Manager(verb) => manager::run(verb),
@@ -60,6 +66,17 @@ fn main() -> ExitCode {
         eprintln!("error: {error:#}");
         ExitCode::from(2)
     })
+}
+
+/// Says what is wrong with the arguments, or the help that they ask for.
+fn misused(error: &clap::Error) -> ! {
+    // To `policy plan --exit-code`, 2 means that something widens.
+    let verbs: Vec<String> = std::env::args().skip(1).take(2).collect();
+    let plan = verbs == ["policy", "plan"] && error.use_stderr();
+    let code = if plan { i32::from(policy::plan::UNUSABLE) } else { error.exit_code() };
+    // Where not even this can be written, the exit code has to do.
+    let _ = error.print();
+    std::process::exit(code)
 }
 
 /// Logs go to standard error; `RUST_LOG` chooses what.

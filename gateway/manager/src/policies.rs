@@ -1,7 +1,8 @@
-//! Reads the policy directory: every `.gate` file under it, in path order. Names that begin with
-//! a dot are skipped, links are followed, so that Kubernetes' `..data` and Git both fit.
+//! Reads the policy directory: every `.gate` file under it, in path order, and those outside of it
+//! that they `use`. Names that begin with a dot are skipped, links are followed, so that
+//! Kubernetes' `..data` and Git both fit.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -50,6 +51,16 @@ pub enum ReadError {
         /// Why.
         why: io::Error,
     },
+    /// A file outside of the directory that one of its files uses.
+    #[error("{by}: `{path}` cannot be used: {why}")]
+    Used {
+        /// The file and place that ask for it.
+        by: String,
+        /// The path as the policy has it, relative to the policy directory.
+        path: String,
+        /// Why.
+        why: String,
+    },
     /// Some files hold no text.
     #[error("{}", list(.0))]
     NoText(Vec<Diagnostic>),
@@ -87,39 +98,21 @@ pub(crate) fn gather(directory: &Path, shelf: &Shelf) -> Gathered {
         entries: 0,
         bytes: 0,
         inside: BTreeSet::new(),
+        files: HashMap::new(),
         directories: BTreeSet::new(),
         changed: SystemTime::UNIX_EPOCH,
     };
-    let walked = reading.root();
-    let Reading { mut found, directories, changed, .. } = reading;
-    let none = |why| Gathered { sources: Err(why), stamps: Vec::new(), directories: directories.clone(), changed };
-    if let Err(why) = walked {
-        return none(why);
-    }
-    if found.is_empty() {
-        return none(ReadError::Empty(directory.to_owned()));
-    }
-    found.sort_by(|a, b| a.0.cmp(&b.0));
-
-    let (mut sources, mut stamps) = (Vec::with_capacity(found.len()), Vec::with_capacity(found.len()));
-    let mut no_text = Vec::new();
-    for (path, stamp, content) in found {
-        let source = match content {
-            Content::Kept(text) => Ok(SourceFile::new(path, text)),
-            Content::Read(bytes) => SourceFile::from_bytes(path, bytes),
-        };
-        match source {
-            Ok(source) => {
-                sources.push(source);
-                stamps.push(stamp);
-            }
-            Err(diagnostic) => no_text.push(*diagnostic),
+    let sources = reading.all();
+    let Reading { directories, changed, .. } = reading;
+    let (sources, stamps) = match sources {
+        Ok(mut read) => {
+            read.sort_by(|a, b| a.0.path.cmp(&b.0.path));
+            let (sources, stamps) = read.into_iter().unzip();
+            (Ok(sources), stamps)
         }
-    }
-    if !no_text.is_empty() {
-        return none(ReadError::NoText(no_text));
-    }
-    Gathered { sources: Ok(sources), stamps, directories, changed }
+        Err(why) => (Err(why), Vec::new()),
+    };
+    Gathered { sources, stamps, directories, changed }
 }
 
 enum Content<'a> {
@@ -136,11 +129,51 @@ struct Reading<'a> {
     bytes: u64,
     /// The directories that are being read, against links that lead back to one of them.
     inside: BTreeSet<(u64, u64)>,
+    /// Under which path each file was read.
+    files: HashMap<(u64, u64), String>,
     directories: BTreeSet<PathBuf>,
     changed: SystemTime,
 }
 
 impl Reading<'_> {
+    /// Every file of the policy, those that are used after those that are there.
+    fn all(&mut self) -> Result<Vec<(SourceFile, Stamp)>, ReadError> {
+        self.root()?;
+        if self.found.is_empty() {
+            return Err(ReadError::Empty(self.root.to_owned()));
+        }
+        let mut sources = Vec::with_capacity(self.found.len());
+        let mut no_text = Vec::new();
+        let mut known: HashSet<String> = self.found.iter().map(|(path, ..)| path.clone()).collect();
+        let mut found = std::mem::take(&mut self.found);
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        // What is used may use more: round after round, until a round finds nothing new.
+        while !found.is_empty() {
+            let mut more = Vec::new();
+            for (path, stamp, content) in found {
+                let source = match content {
+                    Content::Kept(text) => Ok(SourceFile::new(path, text)),
+                    Content::Read(bytes) => SourceFile::from_bytes(path, bytes),
+                };
+                match source {
+                    Ok(source) => {
+                        let uses =
+                            policy_lang::uses(&source).into_iter().filter(|used| known.insert(used.path.clone()));
+                        let by = |used: &policy_lang::Use| format!("{}:{}:{}", source.path, used.line, used.column);
+                        more.extend(uses.map(|used| (by(&used), used.path)));
+                        sources.push((source, stamp));
+                    }
+                    Err(diagnostic) => no_text.push(*diagnostic),
+                }
+            }
+            for (by, path) in more {
+                self.used(by, path)?;
+            }
+            found = std::mem::take(&mut self.found);
+        }
+        if no_text.is_empty() { Ok(sources) } else { Err(ReadError::NoText(no_text)) }
+    }
+
     fn root(&mut self) -> Result<(), ReadError> {
         match fs::metadata(self.root) {
             Ok(metadata) if metadata.is_dir() => self.directory(self.root, ""),
@@ -181,8 +214,8 @@ impl Reading<'_> {
             if metadata.is_dir() {
                 self.directory(&path, &format!("{shown}/"))?;
             } else if metadata.is_file() && name.ends_with(".gate") {
-                if is_link && let Some(parent) = fs::canonicalize(&path).ok().as_deref().and_then(Path::parent) {
-                    self.directories.insert(parent.to_owned());
+                if is_link {
+                    self.note_place(&path);
                 }
                 self.file(&path, &metadata, shown)?;
             }
@@ -192,8 +225,38 @@ impl Reading<'_> {
         Ok(())
     }
 
+    /// A file outside of the directory, or under a name in it that is skipped. One that is not
+    /// there is left to the compiler, which shows the place.
+    fn used(&mut self, by: String, shown: String) -> Result<(), ReadError> {
+        let path = self.root.join(&shown);
+        let refused = |why: String| ReadError::Used { by: by.clone(), path: shown.clone(), why };
+        // Both where its name stands and where it really lies, which may be elsewhere.
+        self.directories.extend(path.parent().map(Path::to_owned));
+        self.note_place(&path);
+        let metadata = match fs::metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(refused(error.to_string())),
+        };
+        if !metadata.is_file() {
+            return Err(refused("it is no file".to_owned()));
+        }
+        if let Some(as_well) = self.files.get(&(metadata.dev(), metadata.ino())) {
+            return Err(refused(format!("it is a part of the policy as `{as_well}`")));
+        }
+        self.entries += 1;
+        if self.entries > MAX_ENTRIES {
+            return Err(ReadError::TooLarge(self.root.to_owned()));
+        }
+        self.file(&path, &metadata, shown.clone()).map_err(|error| match error {
+            ReadError::Unreadable { why, .. } => refused(why.to_string()),
+            other => other,
+        })
+    }
+
     fn file(&mut self, path: &Path, metadata: &Metadata, shown: String) -> Result<(), ReadError> {
         let unreadable = |why| ReadError::Unreadable { path: path.to_owned(), why };
+        self.files.insert((metadata.dev(), metadata.ino()), shown.clone());
         let left = MAX_BYTES - self.bytes;
         let (stamp, content) = match self.shelf.unchanged(&shown, metadata) {
             Some((stamp, text)) => {
@@ -220,6 +283,12 @@ impl Reading<'_> {
         self.bytes += length as u64;
         self.found.push((shown, stamp, content));
         Ok(())
+    }
+
+    /// Where a file really lies.
+    fn note_place(&mut self, path: &Path) {
+        let place = fs::canonicalize(path).ok();
+        self.directories.extend(place.as_deref().and_then(Path::parent).map(Path::to_owned));
     }
 
     fn note_change(&mut self, metadata: &Metadata) {

@@ -1,26 +1,50 @@
 //! Checks of `let`, `when` and `unless`: Cedar reads and types each condition by itself.
 //! Its errors are shown where they stand in the `.gate` file, whatever a `let` has put around them.
 
-mod tokens;
+mod never;
+pub(super) mod tokens;
 
 use super::{Checker, nearest};
-use crate::ast::{Ast, ConditionDecl};
+use crate::ast::{Ast, ConditionDecl, TriggerDecl};
 use crate::diagnostic::Code;
 use crate::lower::schema;
 use crate::model::{Condition, Model};
 use crate::source::{Span, Word};
-use cedar_policy::{Expression, Policy, PolicyId, PolicySet, ValidationMode, ValidationWarning, Validator};
+use cedar_policy::{Expression, Policy, PolicyId, PolicySet, ValidationMode, ValidationWarning, Validator, pst};
 use miette::Diagnostic as _;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 use tokens::Expanded;
 
 /// How long a condition may be in bytes, after every `let` is written out.
 const MAX_BYTES: usize = 8 * 1024;
 /// How deep parentheses, brackets and braces of a condition may nest.
 const MAX_NESTING: usize = 64;
+/// How deep a condition's syntax tree may be to be walked: Cedar's conversions recurse, and a thread
+/// may have 2 MiB of stack.
+const MAX_TREE: usize = 256;
 
-/// The text that makes a policy of a condition, before it.
-const BEFORE: &str = "permit(principal, action == Action::\"openSession\", resource) ";
+/// What a condition is about, which settles what its context holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum About {
+    /// A session: `when`, `unless` and `let`.
+    Session,
+    /// A packet inside a session: `never`.
+    Packet,
+    /// An alert from outside: `on alert`.
+    Alert,
+}
+
+impl About {
+    /// The text that makes a policy of a condition, before its keyword.
+    fn head(self) -> &'static str {
+        match self {
+            About::Session => "permit(principal, action == Action::\"openSession\", resource) ",
+            About::Packet => "permit(principal, action == Action::\"reachTerminal\", resource) ",
+            About::Alert => "permit(principal, action == Action::\"answerAlert\", resource) ",
+        }
+    }
+}
 
 /// What is known about conditions so far.
 pub(super) struct Conditions {
@@ -28,8 +52,9 @@ pub(super) struct Conditions {
     /// The text of each `let`; `None` for one that is wrong itself.
     lets: HashMap<String, Option<String>>,
     facts: HashSet<String>,
-    /// Conditions that Cedar has found good: most rules of a large policy share a few.
-    good: HashSet<(bool, String)>,
+    /// Conditions that Cedar has found good, by what they are about, whether they are an
+    /// `unless`, and the text in the file: most rules of a large policy share a few.
+    good: [[HashMap<String, Condition>; 2]; 3],
 }
 
 impl Checker<'_, '_> {
@@ -39,7 +64,7 @@ impl Checker<'_, '_> {
             validator: schema::schema(facts, &model.labels).ok().map(Validator::new),
             lets: HashMap::new(),
             facts: facts.iter().map(|f| f.name.clone()).collect(),
-            good: HashSet::new(),
+            good: Default::default(),
         };
         // A fact that is wrong itself is still a fact: what asks it is not wrong as well.
         let broken = ast.facts.iter().filter(|f| !conditions.facts.contains(&f.name.node)).count();
@@ -56,7 +81,8 @@ impl Checker<'_, '_> {
             if !self.let_name(&decl.name, &names) {
                 continue;
             }
-            let text = self.cedar(&decl.cedar, None, &mut conditions).map(|condition| condition.cedar);
+            let checked = self.cedar(&decl.cedar, About::Session, None, &mut conditions);
+            let text = checked.map(|condition| condition.cedar.to_string());
             names.insert(decl.name.node.clone());
             conditions.lets.insert(decl.name.node.clone(), text);
         }
@@ -65,15 +91,32 @@ impl Checker<'_, '_> {
 
     /// A condition of a rule; `None` if it is wrong, which has been reported.
     pub(super) fn condition(&mut self, decl: &ConditionDecl, conditions: &mut Conditions) -> Option<Condition> {
-        self.cedar(&decl.cedar, Some(decl.unless), conditions)
+        self.cedar(&decl.cedar, About::Session, Some(decl.unless), conditions)
+    }
+
+    /// The condition of an `on alert`; `None` if it is wrong, which has been reported.
+    pub(super) fn alert_condition(&mut self, cedar: &Word, conditions: &mut Conditions) -> Option<Condition> {
+        self.cedar(cedar, About::Alert, Some(false), conditions)
     }
 
     /// Checks a condition; `unless` is `None` for a `let`, which may also be constant.
-    fn cedar(&mut self, word: &Word, unless: Option<bool>, conditions: &mut Conditions) -> Option<Condition> {
+    fn cedar(
+        &mut self,
+        word: &Word,
+        about: About,
+        unless: Option<bool>,
+        conditions: &mut Conditions,
+    ) -> Option<Condition> {
         if word.node.trim().is_empty() {
             let help = Some("write a Cedar condition, such as `context.hour < 17`".to_owned());
             self.report(Code::ConditionSyntax, word.span, "an empty condition", "nothing between the braces", help);
             return None;
+        }
+        let is_unless = unless == Some(true);
+        if unless.is_some()
+            && let Some(known) = conditions.good[about as usize][usize::from(is_unless)].get(&word.node)
+        {
+            return Some(known.clone());
         }
         let expanded = tokens::expand(word, &conditions.lets)?;
         if let Some(at) = tokens::too_deep(&expanded.text, MAX_NESTING) {
@@ -87,16 +130,14 @@ impl Checker<'_, '_> {
             self.report(Code::TooDeep, word.span, "this condition is too long", "too long", help);
             return None;
         }
-        let key = (unless == Some(true), expanded.text);
-        if !(unless.is_some() && conditions.good.contains(&key)) {
-            let expanded = Expanded { text: key.1.clone(), pieces: expanded.pieces };
-            if !self.readable(&expanded, conditions) || !self.well_typed(&expanded, unless, conditions) {
-                return None;
-            }
+        if !self.readable(&expanded, conditions) {
+            return None;
         }
-        let condition = Condition { unless: key.0, timed: tokens::asks_time(&key.1), cedar: key.1.clone() };
+        let tree = self.well_typed(&expanded, about, unless, conditions)?;
+        let asks = tokens::asks(&expanded.text);
+        let condition = Condition { unless: is_unless, cedar: expanded.text.into(), tree, asks, window: false };
         if unless.is_some() {
-            conditions.good.insert(key);
+            conditions.good[about as usize][usize::from(is_unless)].insert(word.node.clone(), condition.clone());
         }
         Some(condition)
     }
@@ -130,29 +171,30 @@ impl Checker<'_, '_> {
         nearest(text, conditions.lets.keys().map(String::as_str)).map(|name| format!("did you mean `{name}`?"))
     }
 
-    fn well_typed(&mut self, expanded: &Expanded, unless: Option<bool>, conditions: &Conditions) -> bool {
-        let Some(validator) = &conditions.validator else {
-            return true;
-        };
+    /// What Cedar reads a condition as, if it fits the types of its context; with its syntax tree
+    /// if that can be walked.
+    fn well_typed(
+        &mut self,
+        expanded: &Expanded,
+        about: About,
+        unless: Option<bool>,
+        conditions: &Conditions,
+    ) -> Option<Option<Arc<pst::Expr>>> {
         let keyword = if unless == Some(true) { "unless" } else { "when" };
-        let before = format!("{BEFORE}{keyword} {{ ");
+        let before = format!("{}{keyword} {{ ", about.head());
         let policy = format!("{before}{}\n }};", expanded.text);
-        let policies = Policy::parse(Some(PolicyId::new("condition")), &policy)
-            .map_err(|e| e.to_string())
-            .and_then(|p| PolicySet::from_policies([p]).map_err(|e| e.to_string()));
-        let policies = match policies {
-            Ok(policies) => policies,
+        let shallow = tokens::deepest(&expanded.text) <= MAX_TREE;
+        let (tree, policies) = match read(&policy, shallow) {
+            Ok(read) => read,
             Err(error) => {
                 let span = expanded.whole();
-                self.report(
-                    Code::ConditionSyntax,
-                    span,
-                    lower_first(&error),
-                    "Cedar cannot take this as a condition",
-                    None,
-                );
-                return false;
+                let label = "Cedar cannot take this as a condition";
+                self.report(Code::ConditionSyntax, span, lower_first(&error), label, None);
+                return None;
             }
+        };
+        let Some(validator) = &conditions.validator else {
+            return Some(tree);
         };
         let result = validator.validate(&policies, ValidationMode::Strict);
         let mut reported = HashSet::new();
@@ -166,7 +208,8 @@ impl Checker<'_, '_> {
             }
             let message = sentence(error);
             let text = expanded.text.get(at.saturating_sub(before.len())..).unwrap_or_default();
-            let help = self.context_help(text, conditions).or_else(|| error.help().map(|h| plain(&h.to_string())));
+            let help =
+                self.context_help(text, about, conditions).or_else(|| error.help().map(|h| plain(&h.to_string())));
             self.report(Code::ConditionType, span, message, "does not fit the types", help);
         }
         let never = result.validation_warnings().any(|w| matches!(w, ValidationWarning::ImpossiblePolicy(_)));
@@ -180,18 +223,21 @@ impl Checker<'_, '_> {
                 "Cedar finds this always in the way",
                 help,
             );
-            return false;
+            return None;
         }
-        good
+        good.then_some(tree)
     }
 
     /// Advice on `context.x` where `x` is not known here.
-    fn context_help(&mut self, text: &str, conditions: &Conditions) -> Option<String> {
+    fn context_help(&mut self, text: &str, about: About, conditions: &Conditions) -> Option<String> {
         const COMMON: [&str; 9] =
             ["now", "hour", "minute", "weekday", "reason", "ticket", "elapsed", "incident", "alert"];
         let name = text.strip_prefix("context.")?;
         let end = name.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(name.len());
         let name = &name[..end];
+        if name == "incident" && about == About::Alert {
+            return Some("an alert is answered before there is an incident: ask for `context.alert`".to_owned());
+        }
         if conditions.facts.contains(name) || COMMON.contains(&name) {
             return None;
         }
@@ -203,11 +249,44 @@ impl Checker<'_, '_> {
     }
 }
 
-/// The labels of alerts that the conditions of a policy ask for: the schema has these and no others.
-pub(super) fn labels(ast: &Ast) -> BTreeSet<String> {
+/// A policy of one condition, and the condition's syntax tree.
+fn read(policy: &str, with_tree: bool) -> Result<(Option<Arc<pst::Expr>>, PolicySet), String> {
+    let policy = Policy::parse(Some(PolicyId::new("condition")), policy).map_err(|e| e.to_string())?;
+    let tree = if with_tree { Some(policy.to_pst().map_err(|e| e.to_string())?) } else { None };
+    let tree = match tree.as_ref().map(|tree| tree.body().clauses().as_slice()) {
+        None => None,
+        Some([pst::Clause::When(tree) | pst::Clause::Unless(tree)]) => Some(Arc::clone(tree)),
+        Some(_) => return Err("this is more than one condition".to_owned()),
+    };
+    let policies = PolicySet::from_policies([policy]).map_err(|e| e.to_string())?;
+    Ok((tree, policies))
+}
+
+impl Condition {
+    /// The condition that a `during` becomes; its text is the compiler's own.
+    pub(super) fn of_window(cedar: String) -> Self {
+        let policy = format!("{}when {{ {cedar} }};", About::Session.head());
+        let tree = read(&policy, tokens::deepest(&cedar) <= MAX_TREE).ok().and_then(|(tree, _)| tree);
+        Self { unless: false, asks: tokens::asks(&cedar), cedar: cedar.into(), tree, window: true }
+    }
+
+    /// Whether it asks for the incident or its alert, so that it is made for a dispatch.
+    pub(super) fn asks_incident(&self) -> bool {
+        tokens::asks_incident(&self.cedar)
+    }
+}
+
+/// The labels of alerts that the conditions of a file ask for: the schema has those of all files and no others.
+pub(crate) fn labels(ast: &Ast) -> BTreeSet<String> {
     let rules = ast.targets.iter().flat_map(|target| &target.rules).flat_map(|rule| &rule.conditions);
+    let alerts =
+        ast.targets.iter().flat_map(|target| &target.responses).filter_map(|response| match &response.trigger {
+            TriggerDecl::Alert(cedar) => Some(&cedar.node),
+            _ => None,
+        });
     let texts = ast.lets.iter().map(|decl| &decl.cedar.node).chain(rules.map(|condition| &condition.cedar.node));
-    texts.flat_map(|text| tokens::labels(text)).collect()
+    let nevers = ast.nevers.iter().map(|never| &never.cedar.node);
+    texts.chain(alerts).chain(nevers).flat_map(|text| tokens::labels(text)).collect()
 }
 
 /// The first place that an error of Cedar's points at, as offset and length.

@@ -8,10 +8,11 @@ use crate::model::{ApparatusIx, Condition, Model, Rule, Source, Target};
 use crate::pair::Flow;
 use crate::source::Span;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What two permits share that differ in their sources only.
-type Content<'r> = (Option<u32>, Option<Duration>, &'r [Condition], &'r [(ApparatusIx, Vec<Flow>)]);
+type Content<'r> = (Option<u32>, Option<Duration>, &'r [Condition], &'r [(ApparatusIx, Arc<[Flow]>)]);
 
 impl Checker<'_, '_> {
     pub(super) fn cover(&mut self, model: &Model, target: &Target) {

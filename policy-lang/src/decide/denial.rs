@@ -1,9 +1,10 @@
 //! Every no has a name and names its rules.
 //! The sentences are for the person who asked.
 
-use super::{Action, Known, Origin, Question};
+use super::{Action, Answer, Known, Origin, Question};
 use crate::ast::Effect;
 use crate::check::nearest;
+use crate::model::ApparatusIx;
 use crate::policy::Policy;
 use crate::rule::RuleRef;
 use serde::Serialize;
@@ -59,6 +60,17 @@ pub enum DenialReason {
 impl Policy {
     /// The apparatuses and the target's policies, or the denial that says what is unknown.
     pub(super) fn know<'q>(&'q self, question: &'q Question<'q>) -> Result<Known<'q>, Denial> {
+        let (source, target) = self.ends(question)?;
+        let Some(compiled) = self.targets.get(&target) else {
+            let same = self.model.gateway_of[source] == self.model.gateway_of[target];
+            let reason = if same { DenialReason::SameLan } else { DenialReason::NoPermit };
+            return Err(Denial::new(question, reason, vec![]));
+        };
+        Ok(Known { question, source, target, compiled })
+    }
+
+    /// Source and target, or the denial that says which of them is unknown.
+    pub(super) fn ends(&self, question: &Question<'_>) -> Result<(ApparatusIx, ApparatusIx), Denial> {
         let ids = || self.model.apparatuses.iter().map(|a| a.id.as_str());
         let suggestion = |id| nearest(id, ids()).map(str::to_owned);
         let denial = |reason| Denial::new(question, reason, vec![]);
@@ -67,11 +79,7 @@ impl Policy {
             .ok_or_else(|| denial(DenialReason::UnknownSource { suggestion: suggestion(question.source) }))?;
         let target = ix(question.target)
             .ok_or_else(|| denial(DenialReason::UnknownTarget { suggestion: suggestion(question.target) }))?;
-        let Some(compiled) = self.targets.get(&target) else {
-            let same = self.model.gateway_of[source] == self.model.gateway_of[target];
-            return Err(denial(if same { DenialReason::SameLan } else { DenialReason::NoPermit }));
-        };
-        Ok(Known { question, source, target, compiled })
+        Ok((source, target))
     }
 
     /// The denial for a no of Cedar's; `by` are the forbids and caps that decided.
@@ -89,19 +97,19 @@ impl Policy {
         if let Some(rules) = rules(|origin| *origin == Origin::Cap) {
             return Denial::new(known.question, DenialReason::LimitReached, rules);
         }
-        let target = self.target(known.compiled);
-        let naming = target.rules.iter().zip(&known.compiled.rules).filter(|(rule, _)| {
-            rule.effect == Effect::Permit && rule.sources.iter().any(|source| self.means(*source, known.source))
-        });
-        let naming: Vec<RuleRef> = naming.map(|(_, place)| place.clone()).collect();
+        let rules = &self.target(known.compiled).rules;
+        let naming = self.rules_naming(known.source, known.compiled).into_iter().map(|n| &rules[n]);
+        let naming: Vec<RuleRef> =
+            naming.filter(|rule| rule.effect == Effect::Permit).map(|rule| rule.place.clone()).collect();
         if naming.is_empty() {
             return Denial::new(known.question, DenialReason::NoPermit, vec![]);
         }
         // Named, and not forbidden: either its condition fails, or something later than opening.
-        let opens = |elapsed| self.ask(known, Action::OpenSession, known.question.now, elapsed, None);
-        let reason = match (action, opens(Duration::ZERO)) {
-            (Action::KeepOpen, super::Answer::Yes(_)) => DenialReason::LimitReached,
-            (Action::ReachTerminal, super::Answer::Yes(_)) => DenialReason::NoTerminals,
+        let opens =
+            || matches!(self.ask(known, Action::OpenSession, known.question.now, Duration::ZERO, None), Answer::Yes(_));
+        let reason = match action {
+            Action::KeepOpen if opens() => DenialReason::LimitReached,
+            Action::ReachTerminal if opens() => DenialReason::NoTerminals,
             _ => DenialReason::ConditionNotMet,
         };
         Denial::new(known.question, reason, naming)

@@ -2,9 +2,10 @@
 //! The least of rule, target and estate, and never past the moment at which the policy as it stands would say no.
 
 use super::{Answer, Known};
-use crate::lower::{Action, Lowered, Origin};
+use crate::lower::{Action, Origin, Slice};
+use crate::model::Asks;
 use crate::policy::Policy;
-use cedar_policy::PolicySet;
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
@@ -25,7 +26,16 @@ impl Policy {
             return limit;
         }
         let left = limit.map_or(HORIZON, |limit| limit.saturating_sub(elapsed)).min(HORIZON);
-        Some(elapsed.saturating_add(self.holds_for(&self.concerned(known), known, elapsed, left)))
+        let concerned = self.rules_naming(known.source, known.compiled);
+        let mut conditions = concerned.iter().flat_map(|n| &target.rules[*n].conditions);
+        if conditions.all(|condition| condition.asks == Asks::default()) {
+            return Some(elapsed.saturating_add(left));
+        }
+        // Caps have been counted already: before them they say nothing.
+        let slice = self.lowering(known.compiled).rules(&concerned, Action::KeepOpen);
+        // What cannot be asked is not granted.
+        let holds = slice.map(|slice| self.holds_for(&slice, known, elapsed, left));
+        Some(elapsed.saturating_add(holds.unwrap_or_default()))
     }
 
     /// How long the pairs of one matching rule stay open, counted like `lease`, the session's:
@@ -39,59 +49,96 @@ impl Policy {
         lease: Option<Duration>,
     ) -> Option<Duration> {
         let own = self.target(known.compiled).rules[rule].limit;
-        let timed = self.target(known.compiled).rules[rule].conditions.iter().any(|c| c.timed);
+        let timed = self.target(known.compiled).rules[rule].conditions.iter().any(|c| c.timed());
         // Where any condition asks for the time, there is a lease.
         let Some(lease) = lease.filter(|_| timed) else { return own };
-        let Lowered { keep, origins, .. } = &known.compiled.lowered;
-        let alone = keep.policies().filter(|p| origins.get(p.id()).is_some_and(|(o, _)| *o == Origin::Rule(rule)));
-        let Ok(alone) = PolicySet::from_policies(alone.cloned()) else { return Some(elapsed) };
+        // Where no other rule concerns the source, the lease has gone as far as this one does.
+        if self.rules_naming(known.source, known.compiled) == [rule] {
+            return own;
+        }
+        let Ok(alone) = self.lowering(known.compiled).rules(&[rule], Action::KeepOpen) else { return Some(elapsed) };
         let left = lease.saturating_sub(elapsed);
         let holds = self.holds_for(&alone, known, elapsed, left);
         if holds < left { Some(elapsed.saturating_add(holds)) } else { own }
     }
 
-    /// How long, up to `left`, these `keepOpen` policies go on to say yes. They are asked at
-    /// each whole minute of the clock, where hours and weekdays change, and then to the
-    /// millisecond inside the minute in which the answer changes.
-    fn holds_for(&self, policies: &PolicySet, known: Known<'_>, elapsed: Duration, left: Duration) -> Duration {
+    /// How long, up to `left`, these `keepOpen` policies go on to say yes.
+    fn holds_for(&self, slice: &Slice, known: Known<'_>, elapsed: Duration, left: Duration) -> Duration {
         let now = known.question.now;
         let yes = |ahead: Duration| {
             let Some(then) = after(now, ahead) else { return false };
             let elapsed = elapsed.saturating_add(ahead);
-            let answer = self.ask_among(policies, known, Action::KeepOpen, then, elapsed, None);
+            let answer = self.ask_among(slice, known, Action::KeepOpen, then, elapsed, None);
             matches!(answer, Answer::Yes(_))
         };
-        let into_minute = now.as_nanosecond().rem_euclid(60_000_000_000);
-        let mut next = MINUTE.saturating_sub(Duration::from_nanos(u64::try_from(into_minute).unwrap_or(0)));
-        let mut good = Duration::ZERO;
-        loop {
-            let last = next >= left;
-            // The limit itself is already no: the moment before it is the last to ask about.
-            let ahead = if last { left.saturating_sub(MILLI) } else { next };
-            if ahead > good && !yes(ahead) {
-                return first_no(good, ahead, yes);
-            }
-            if last {
-                return left;
-            }
-            good = ahead;
-            next = next.saturating_add(MINUTE);
+        let Asks { now: clock, elapsed: age, minute, hour, action } = slice.asks;
+        if clock || age || minute || action {
+            return by_minutes(now, left, yes);
         }
+        if !hour {
+            return left;
+        }
+        // Nothing but the hours of the clock and the limits of rules can change the answer.
+        let limits = slice.origins.values().filter_map(|(origin, _)| match origin {
+            Origin::Rule(n) => self.target(known.compiled).rules[*n].limit,
+            Origin::Cap | Origin::SameLan => None,
+        });
+        let limits = limits.map(|limit| limit.saturating_sub(elapsed));
+        by_hours(&self.model.estate.zone, now, left, limits.collect(), yes)
     }
+}
 
-    /// The `keepOpen` policies that concern the source: what names others cannot match
-    /// it, and a day has more than a thousand minutes to ask about.
-    fn concerned(&self, known: Known<'_>) -> PolicySet {
-        let Lowered { keep, origins, .. } = &known.compiled.lowered;
-        let rules = &self.target(known.compiled).rules;
-        let concerns = |origin: Origin| match origin {
-            Origin::Rule(n) => rules[n].sources.iter().any(|source| self.means(*source, known.source)),
-            Origin::Cap | Origin::SameLan => true,
-        };
-        let some = keep.policies().filter(|p| origins.get(p.id()).is_none_or(|(origin, _)| concerns(*origin)));
-        // Ids are unique in the whole, so they are in a part; if not, the whole will do.
-        PolicySet::from_policies(some.cloned()).unwrap_or_else(|_| keep.clone())
+/// Asks at each whole minute of the clock, and then to the millisecond inside the minute in which
+/// the answer changes.
+fn by_minutes(now: Timestamp, left: Duration, yes: impl Fn(Duration) -> bool) -> Duration {
+    let into_minute = now.as_nanosecond().rem_euclid(60_000_000_000);
+    let mut next = MINUTE.saturating_sub(Duration::from_nanos(u64::try_from(into_minute).unwrap_or(0)));
+    let mut good = Duration::ZERO;
+    loop {
+        let last = next >= left;
+        // The limit itself is already no: the moment before it is the last to ask about.
+        let ahead = if last { left.saturating_sub(MILLI) } else { next };
+        if ahead > good && !yes(ahead) {
+            return first_no(good, ahead, yes);
+        }
+        if last {
+            return left;
+        }
+        good = ahead;
+        next = next.saturating_add(MINUTE);
     }
+}
+
+/// Asks wherever the hour of the clock changes, or one of `limits` is reached: between two such
+/// moments the answer is the same. Finds what [`by_minutes`] finds, with fewer questions.
+fn by_hours(
+    zone: &TimeZone,
+    now: Timestamp,
+    left: Duration,
+    mut limits: Vec<Duration>,
+    yes: impl Fn(Duration) -> bool,
+) -> Duration {
+    let mut then = now;
+    let hours = std::iter::from_fn(|| {
+        then = next_hour(zone, then)?;
+        Duration::try_from(then.duration_since(now)).ok()
+    });
+    limits.extend(hours.take_while(|ahead| *ahead < left));
+    limits.retain(|ahead| !ahead.is_zero() && *ahead < left);
+    limits.sort_unstable();
+    limits.dedup();
+    limits.into_iter().find(|ahead| !yes(*ahead)).unwrap_or(left)
+}
+
+/// The next moment at which the zone's clocks show another hour: a whole hour, or before it the
+/// moment at which they are changed.
+fn next_hour(zone: &TimeZone, then: Timestamp) -> Option<Timestamp> {
+    let clock = zone.to_datetime(then);
+    let seconds = i64::from(clock.minute()) * 60 + i64::from(clock.second());
+    let into_hour = SignedDuration::new(seconds, clock.subsec_nanosecond());
+    let whole = then.checked_add(SignedDuration::from_hours(1) - into_hour).ok()?;
+    let changed = zone.following(then).next().map(|transition| transition.timestamp());
+    Some(changed.map_or(whole, |changed| changed.min(whole)))
 }
 
 /// The first moment of no between a yes and a no, to the millisecond.
@@ -108,3 +155,6 @@ fn first_no(mut good: Duration, mut bad: Duration, yes: impl Fn(Duration) -> boo
 fn after(now: Timestamp, ahead: Duration) -> Option<Timestamp> {
     now.checked_add(SignedDuration::try_from(ahead).ok()?).ok()
 }
+
+#[cfg(test)]
+mod tests;

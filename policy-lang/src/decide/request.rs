@@ -1,14 +1,16 @@
 //! The Cedar request that a question becomes.
-//! Its context is checked against the schema; what does not fit is an error, and so a denial.
+//! Its context has the types of the schema; what does not fit is an error, and so a denial.
 
-use super::Known;
-use crate::facts::FactValue;
-use crate::lower::text::{ip, net};
-use crate::lower::{Action, entity, entity_type};
+use super::{Denial, Question};
+use crate::facts::FactValues;
+use crate::lower::Action;
+use crate::lower::text::ip;
+use crate::lower::world::value;
+use crate::model::{ApparatusIx, Asks};
 use crate::pair::Side;
 use crate::policy::Policy;
 use crate::respond::Alert;
-use cedar_policy::{Context, Request, RestrictedExpression};
+use cedar_policy::{Context, Request, RestrictedExpression, Schema};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::net::IpAddr;
@@ -68,69 +70,134 @@ impl Protocol {
 }
 
 impl Policy {
+    /// The Cedar request that a question becomes in an action, whole and checked against the
+    /// schema: `elapsed` after the session's establishment, and for
+    /// [`ReachTerminal`](Action::ReachTerminal) about a packet. The target may be one without rules.
+    pub fn cedar_request(
+        &self,
+        question: &Question<'_>,
+        action: Action,
+        elapsed: Duration,
+        packet: Option<&PacketQuestion<'_>>,
+    ) -> Result<Request, Denial> {
+        let ends = self.ends(question)?;
+        self.request(question, ends, action, Asks::ALL, question.now, elapsed, packet, Some(&self.world.schema))
+            .map_err(|message| self.failed(question, message, vec![]))
+    }
+
+    /// A request with as much of the time in its context as `asks` wants: the rest cannot be
+    /// seen by the policies that are asked.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
     pub(super) fn request(
         &self,
-        known: Known<'_>,
+        question: &Question<'_>,
+        (source, target): (ApparatusIx, ApparatusIx),
         action: Action,
+        asks: Asks,
         now: Timestamp,
         elapsed: Duration,
         packet: Option<&PacketQuestion<'_>>,
+        schema: Option<&Schema>,
     ) -> Result<Request, String> {
-        let text = |s: &str| RestrictedExpression::new_string(s.to_owned());
-        let zoned = now.to_zoned(self.model.estate.zone.clone());
-        // Cedar reads years of four digits only.
-        let utc = now.to_zoned(jiff::tz::TimeZone::UTC);
-        if !(1..=9999).contains(&utc.year()) {
-            return Err(format!("{now} is beyond what a policy can be asked about"));
-        }
-        let millis = i64::try_from(elapsed.as_millis()).map_err(|_| "the session is too old to judge".to_owned())?;
-        let mut pairs: Vec<(String, RestrictedExpression)> = vec![
-            ("now".into(), RestrictedExpression::new_datetime(utc.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())),
-            ("hour".into(), RestrictedExpression::new_long(zoned.hour().into())),
-            ("minute".into(), RestrictedExpression::new_long(zoned.minute().into())),
-            ("weekday".into(), RestrictedExpression::new_long(zoned.weekday().to_monday_one_offset().into())),
-            ("reason".into(), text(known.question.reason)),
-            ("ticket".into(), text(known.question.ticket)),
-            ("elapsed".into(), RestrictedExpression::new_duration(format!("{millis}ms"))),
-        ];
-        for fact in &self.model.facts {
-            let value = known.question.facts.get(&fact.name).unwrap_or(&fact.default);
-            pairs.push((fact.name.clone(), cedar(value)));
-        }
-        if let Some(incident) = known.question.incident {
+        let mut pairs = Vec::with_capacity(16);
+        let mut set = |name: &str, value| pairs.push((name.to_owned(), value));
+        self.time(asks, now, elapsed, &mut set)?;
+        self.told(question.reason, question.ticket, question.facts, &mut set)?;
+        if let Some(incident) = question.incident {
             let fields = [("terminal", text(&incident.terminal)), ("cause", text(incident.cause.as_str()))];
-            pairs.push(("incident".into(), record(fields.map(|(name, value)| (name.to_owned(), value)))?));
+            set("incident", record(fields.map(|(name, value)| (name.to_owned(), value)))?);
             if let Some(alert) = &incident.alert {
-                pairs.push(("alert".into(), self.alert(alert)?));
+                set("alert", self.alert(alert)?);
             }
         }
         if let Some(packet) = packet {
-            pairs.push(("protocol".into(), text(packet.protocol.as_str())));
-            pairs.push(("port".into(), RestrictedExpression::new_long(packet.port.into())));
-            pairs.push(("opener".into(), text(packet.opener.as_str())));
-            for (name, end) in [("from", packet.from), ("to", packet.to)] {
-                if let Some(address) = end.address {
-                    pairs.push((name.into(), RestrictedExpression::new_ip(ip(address))));
+            set("protocol", text(packet.protocol.as_str()));
+            set("port", RestrictedExpression::new_long(packet.port.into()));
+            set("opener", text(packet.opener.as_str()));
+            for (address, names, end) in [("from", "fromNames", packet.from), ("to", "toNames", packet.to)] {
+                if let Some(known) = end.address {
+                    set(address, RestrictedExpression::new_ip(ip(known)));
                 }
-                let names = end.names.iter().map(|name| text(name));
-                pairs.push((format!("{name}Names"), RestrictedExpression::new_set(names)));
+                set(names, RestrictedExpression::new_set(end.names.iter().map(|name| text(name))));
             }
         }
         let context = Context::from_pairs(pairs).map_err(|e| e.to_string())?;
         let uid = |ix: usize| {
             let apparatus = &self.model.apparatuses[ix];
-            entity(entity_type(apparatus.is_gateway()), &apparatus.id)
+            self.world.apparatus(apparatus.is_gateway(), &apparatus.id)
         };
-        let action = entity("Action", action.as_str())?;
-        Request::new(uid(known.source)?, action, uid(known.target)?, context, Some(&self.schema))
-            .map_err(|e| e.to_string())
+        Request::new(uid(source), self.world.action(action), uid(target), context, schema).map_err(|e| e.to_string())
     }
-}
 
-impl Policy {
+    fn time(
+        &self,
+        asks: Asks,
+        now: Timestamp,
+        elapsed: Duration,
+        set: &mut impl FnMut(&str, RestrictedExpression),
+    ) -> Result<(), String> {
+        // Cedar reads years of four digits only; a question beyond them is an error, whatever it asks for.
+        let utc = now.to_zoned(jiff::tz::TimeZone::UTC);
+        if !(1..=9999).contains(&utc.year()) {
+            return Err(format!("{now} is beyond what a policy can be asked about"));
+        }
+        let millis = i64::try_from(elapsed.as_millis()).map_err(|_| "the session is too old to judge".to_owned())?;
+        if asks.now {
+            set("now", RestrictedExpression::new_datetime(utc.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()));
+        }
+        if asks.hour || asks.minute {
+            let zoned = now.to_zoned(self.model.estate.zone.clone());
+            let mut long = |name, number: i8| set(name, RestrictedExpression::new_long(number.into()));
+            long("hour", zoned.hour());
+            long("minute", zoned.minute());
+            long("weekday", zoned.weekday().to_monday_one_offset());
+        }
+        if asks.elapsed {
+            let zero = millis == 0;
+            let ago = || RestrictedExpression::new_duration(format!("{millis}ms"));
+            set("elapsed", if zero { self.world.zero.clone() } else { ago() });
+        }
+        Ok(())
+    }
+
+    /// What people have said: reason, ticket and facts.
+    fn told(
+        &self,
+        reason: &str,
+        ticket: &str,
+        facts: &FactValues,
+        set: &mut impl FnMut(&str, RestrictedExpression),
+    ) -> Result<(), String> {
+        set("reason", text(reason));
+        set("ticket", text(ticket));
+        for (fact, default) in self.model.facts.iter().zip(&self.world.defaults) {
+            match facts.get(&fact.name) {
+                None => set(&fact.name, default.clone()),
+                Some(said) if said.ty() == fact.ty => set(&fact.name, value(said)),
+                Some(said) => return Err(format!("fact `{}` is a {}, not a {}", fact.name, fact.ty, said.ty())),
+            }
+        }
+        Ok(())
+    }
+
+    /// What the context of every action holds.
+    pub(super) fn common_context(
+        &self,
+        reason: &str,
+        ticket: &str,
+        facts: &FactValues,
+        now: Timestamp,
+        elapsed: Duration,
+    ) -> Result<Vec<(String, RestrictedExpression)>, String> {
+        let mut pairs = vec![];
+        let mut set = |name: &str, value| pairs.push((name.to_owned(), value));
+        self.time(Asks::ALL, now, elapsed, &mut set)?;
+        self.told(reason, ticket, facts, &mut set)?;
+        Ok(pairs)
+    }
+
     /// An alert with exactly the labels that the policy asks for.
-    fn alert(&self, alert: &Alert) -> Result<RestrictedExpression, String> {
-        let text = |s: &str| RestrictedExpression::new_string(s.to_owned());
+    pub(super) fn alert(&self, alert: &Alert) -> Result<RestrictedExpression, String> {
         let label = |name: &String| (name.clone(), text(alert.labels.get(name).map_or("", String::as_str)));
         record([
             ("source".to_owned(), text(&alert.source)),
@@ -140,18 +207,10 @@ impl Policy {
     }
 }
 
-fn record(fields: impl IntoIterator<Item = (String, RestrictedExpression)>) -> Result<RestrictedExpression, String> {
-    RestrictedExpression::new_record(fields).map_err(|e| e.to_string())
+fn text(text: &str) -> RestrictedExpression {
+    RestrictedExpression::new_string(text.to_owned())
 }
 
-fn cedar(value: &FactValue) -> RestrictedExpression {
-    match value {
-        FactValue::Bool(value) => RestrictedExpression::new_bool(*value),
-        FactValue::Long(value) => RestrictedExpression::new_long(*value),
-        FactValue::String(value) => RestrictedExpression::new_string(value.clone()),
-        FactValue::Ip(value) => RestrictedExpression::new_ip(net(*value)),
-        FactValue::Set(values) => {
-            RestrictedExpression::new_set(values.iter().map(|v| RestrictedExpression::new_string(v.clone())))
-        }
-    }
+fn record(fields: impl IntoIterator<Item = (String, RestrictedExpression)>) -> Result<RestrictedExpression, String> {
+    RestrictedExpression::new_record(fields).map_err(|e| e.to_string())
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::policy::compile;
+use crate::compile::compile;
 use crate::source::SourceFile;
 
 fn cedar(rule: &str) -> String {
@@ -41,10 +41,10 @@ fn a_rule_becomes_three_policies_and_leads_back() {
             "when { context.elapsed < duration(\"900s\") }",
             "// a.gate:11:10#reachTerminal@rs-2@abc.net permit(",
             "when { principal in Lan::\"rs-2@abc.net\" }",
-            "context.opener == \"source\" && (context has from && context.from.isInRange(ip(\"192.168.2.0/24\")))",
-            "context.toNames.contains(\"historian\") && (if context has to then (context.to.isInRange",
+            "(context.opener == \"source\") && ((context has from) && context.from.isInRange(ip(\"192.168.2.0/24\")))",
+            "context.toNames.contains(\"historian\") && (if context has to then context.to.isInRange",
             "context.to.isInRange(ip(\"2001:db8:1:0:0:0:0:0/48\"))",
-            "context.protocol == \"tcp\" && (context.port == 22 || (context.port >= 8000 && context.port <= 8010))",
+            "(context.protocol == \"tcp\") && ((context.port == 22) || ((context.port >= 8000) && (context.port <= 8010)))",
         ],
     );
 }
@@ -55,7 +55,7 @@ fn forbids_and_caps_take_away() {
         "permit group two { terminals any }
          forbid group two, rs-2@abc.net unless { context.supervised }",
         &[
-            "// a.gate:12:10#forbid forbid(principal, action, resource == Gateway::\"rs-1@abc.net\") when { (principal in Group::\"two\" || principal == Gateway::\"rs-2@abc.net\") } unless { context.supervised }",
+            "// a.gate:12:10#forbid forbid(principal, action, resource == Gateway::\"rs-1@abc.net\") when { (principal in Group::\"two\") || (principal == Gateway::\"rs-2@abc.net\") } unless { context.supervised }",
             "// a.gate:9:10#limit forbid(principal, action in [Action::\"keepOpen\", Action::\"reachTerminal\"], resource == Gateway::\"rs-1@abc.net\") unless { context.elapsed < duration(\"3600s\") }",
             "// a.gate:9:10#same-lan forbid(principal in Lan::\"rs-1@abc.net\", action, resource == Gateway::\"rs-1@abc.net\")",
         ],
@@ -64,10 +64,11 @@ fn forbids_and_caps_take_away() {
 
 #[test]
 fn alternatives_are_balanced() {
-    let parts = |n: usize| (0..n).map(|n| n.to_string()).collect::<Vec<_>>();
-    assert_eq!(text::any_of(parts(0)), "false");
-    assert_eq!(text::any_of(parts(1)), "0");
-    assert_eq!(text::any_of(parts(5)), "(((0 || 1) || (2 || 3)) || 4)");
+    let parts = |n: i64| (0..n).map(expr::long).collect::<Vec<_>>();
+    assert_eq!(expr::any_of(parts(0)).to_string(), "false");
+    assert_eq!(expr::any_of(parts(1)).to_string(), "0");
+    assert_eq!(expr::any_of(parts(5)).to_string(), "0 || 1 || (2 || 3) || 4");
+    assert_eq!(expr::all_of(parts(0)).to_string(), "true");
 }
 
 #[test]

@@ -1,5 +1,4 @@
-//! Pieces of Cedar text.
-//! Long alternatives are written as balanced trees, so that Cedar's recursive walks stay shallow.
+//! Pieces of Cedar text: addresses and strings as Cedar reads them.
 
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -32,21 +31,14 @@ pub(crate) fn quoted(text: &str) -> String {
     out
 }
 
-/// True where any of the parts is; false where there are none.
+/// True where any of the parts is, as a balanced tree; false where there are none.
 pub(crate) fn any_of(mut parts: Vec<String>) -> String {
-    if parts.is_empty() {
-        return "false".to_owned();
-    }
     while parts.len() > 1 {
-        let mut next = Vec::with_capacity(parts.len().div_ceil(2));
-        let mut rest = parts.into_iter();
-        while let Some(left) = rest.next() {
-            next.push(match rest.next() {
-                Some(right) => format!("({left} || {right})"),
-                None => left,
-            });
-        }
-        parts = next;
+        let pairs = parts.chunks(2).map(|pair| match pair {
+            [left, right] => format!("({left} || {right})"),
+            one => one.concat(),
+        });
+        parts = pairs.collect();
     }
-    parts.pop().unwrap_or_default()
+    parts.pop().unwrap_or_else(|| "false".to_owned())
 }

@@ -4,8 +4,8 @@ use crate::source::SourceFile;
 fn read(text: &str) -> (Ast, Vec<String>) {
     let file = SourceFile::new("a.gate", text);
     let mut diagnostics = vec![];
-    let ast = parse(&Sources::new(std::slice::from_ref(&file)), &mut diagnostics);
-    (ast, diagnostics.iter().map(|d| format!("{}:{} {}", d.line, d.column, d.message)).collect())
+    let read = parse(&Sources::new(std::slice::from_ref(&file)), 0, &mut diagnostics);
+    (read.ast, diagnostics.iter().map(|d| format!("{}:{} {}", d.line, d.column, d.message)).collect())
 }
 
 #[test]

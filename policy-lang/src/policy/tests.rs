@@ -1,6 +1,8 @@
 use super::*;
+use crate::compile::compile;
 use crate::decide::{Decision, Question};
 use crate::pair::{HostSpec, Service, Side};
+use crate::source::SourceFile;
 
 fn files() -> Vec<SourceFile> {
     vec![

@@ -117,7 +117,10 @@ impl Manager {
             let why = format!("{} is not in operation", asked.target);
             return self.deny(number, asked, RecordState::TargetNotReachable, why, now, out);
         }
-        let plan = Arc::new(plan(&permit, number, &asked.source, &asked.target, &policy));
+        let plan = match plan(&permit, number, &asked.source, &asked.target, &policy) {
+            Ok(plan) => Arc::new(plan),
+            Err(why) => return self.deny(number, asked, RecordState::TargetNotReachable, why, now, out),
+        };
         let mut access = Access {
             plan,
             revision: *policy.fingerprint(),

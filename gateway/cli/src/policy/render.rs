@@ -3,15 +3,20 @@
 use std::fmt;
 use std::path::Path;
 
-use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
+use miette::{
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan,
+    SpanContents,
+};
 use policy_lang::{Diagnostic, Severity, SourceFile};
+
+use crate::colour::{self, HEADING, eprintln};
 
 /// Draws every diagnostic, then how many there are.
 pub(super) fn all(directory: &Path, sources: &[SourceFile], diagnostics: &[Diagnostic]) {
     for diagnostic in diagnostics {
         let text = sources.iter().find(|source| source.path == diagnostic.file).map_or("", |source| &source.text);
         let path = directory.join(&diagnostic.file).display().to_string();
-        let drawn = Drawn { source: NamedSource::new(path, text.to_owned()), diagnostic };
+        let drawn = Drawn { source: Source { path, text }, diagnostic };
         let mut report = String::new();
         match handler().render_report(&mut report, &drawn) {
             Ok(()) => eprintln!("{report}"),
@@ -21,21 +26,42 @@ pub(super) fn all(directory: &Path, sources: &[SourceFile], diagnostics: &[Diagn
     let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
     let warnings = diagnostics.len() - errors;
     if !diagnostics.is_empty() {
-        eprintln!("{errors} errors, {warnings} warnings");
+        eprintln!("{HEADING}{errors} errors, {warnings} warnings{HEADING:#}");
     }
 }
 
-/// Colours only on a terminal, and not where `NO_COLOR` is set.
 fn handler() -> GraphicalReportHandler {
-    use std::io::IsTerminal;
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+    let theme = if colour::on_stderr() { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     GraphicalReportHandler::new_themed(theme).with_width(120)
+}
+
+/// A file, whose columns are counted in characters as everywhere else, and not in bytes.
+#[derive(Debug)]
+struct Source<'s> {
+    path: String,
+    text: &'s str,
+}
+
+impl SourceCode for Source<'_> {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        before: usize,
+        after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let read = self.text.read_span(span, before, after)?;
+        let start = read.span().offset();
+        let line = self.text.get(start.saturating_sub(read.column())..start).unwrap_or_default();
+        let (path, column) = (self.path.clone(), line.chars().count());
+        let named =
+            MietteSpanContents::new_named(path, read.data(), *read.span(), read.line(), column, read.line_count());
+        Ok(Box::new(named))
+    }
 }
 
 #[derive(Debug)]
 struct Drawn<'d> {
-    source: NamedSource<String>,
+    source: Source<'d>,
     diagnostic: &'d Diagnostic,
 }
 

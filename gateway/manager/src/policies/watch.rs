@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::eyes::{Eyes, Pace, Shared};
-use super::judge::judge;
+use super::judge::Judge;
 use super::shelf::Shelf;
 use super::{Gathered, gather, git};
 use crate::clock;
@@ -83,6 +83,7 @@ impl Watch {
             shelf: Shelf::default(),
             pace,
         };
+        let judge = Judge::default();
         // Subscribe first, load second: no change falls between.
         let mut look = looking.look(true).await;
         for _ in 0..DEPTH {
@@ -92,11 +93,11 @@ impl Watch {
             look = looking.look(false).await;
         }
         let seen = look.seen;
-        let policy = Arc::new(seen.judged().await?);
+        let policy = Arc::new(seen.judged(&judge).await?);
         let Seen(Ok(in_force)) = seen.clone() else { return Err(Vec::new()) };
         let loads = Loads { taken: 1, took: began.elapsed(), ..Loads::default() };
         let (sender, current) = watch::channel(Current { policy, since: clock::wall(), refused: None, loads });
-        let task = tokio::spawn(follow(looking, seen, in_force, sender));
+        let task = tokio::spawn(follow(looking, judge, seen, in_force, sender));
         Ok(Self { current, task })
     }
 
@@ -114,6 +115,7 @@ impl Drop for Watch {
 
 async fn follow(
     mut looking: Looking,
+    judge: Judge,
     mut seen: Seen,
     mut in_force: Arc<Vec<SourceFile>>,
     sender: watch::Sender<Current>,
@@ -135,7 +137,7 @@ async fn follow(
             continue;
         }
         let began = Instant::now();
-        let judged = seen.judged().await;
+        let judged = seen.judged(&judge).await;
         let revision = seen.revision(&judged).await;
         let took = began.elapsed();
         match judged {
@@ -251,9 +253,10 @@ struct Seen(Result<Arc<Vec<SourceFile>>, String>);
 
 impl Seen {
     /// The policy that it is, or why it cannot take effect.
-    async fn judged(&self) -> Result<Policy, Reasons> {
+    async fn judged(&self, judge: &Judge) -> Result<Policy, Reasons> {
         let sources = self.0.clone().map_err(|error| error.lines().map(str::to_owned).collect::<Vec<_>>())?;
-        let judged = spawn_blocking(move || judge(&sources)).await;
+        let judge = judge.clone();
+        let judged = spawn_blocking(move || judge.judge(&sources)).await;
         let compilation = judged.map_err(|error| vec![format!("the policy could not be compiled: {error}")])?;
         match compilation.policy {
             Some(policy) => {

@@ -1,6 +1,9 @@
 //! Cedar text as tokens: enough to put a `let` in its place and to bound what Cedar is given.
 //! Cedar itself reads the conditions; this only has to agree with it on strings, comments and names.
 
+pub(crate) mod parts;
+
+use crate::model::Asks;
 use crate::source::{Span, Word};
 use std::collections::HashMap;
 
@@ -149,6 +152,16 @@ pub(super) fn too_deep(text: &str, limit: usize) -> Option<usize> {
     None
 }
 
+/// No syntax tree of this text is deeper: each level takes a sign or an `if`.
+pub(super) fn deepest(text: &str) -> usize {
+    let levels = tokens(text).filter(|(kind, start, end)| match kind {
+        Kind::Sign(_) => true,
+        Kind::Name => matches!(&text[*start..*end], "if" | "has" | "in" | "is" | "like"),
+        Kind::String | Kind::Comment => false,
+    });
+    levels.count()
+}
+
 /// The labels that a text asks for: whatever follows `labels.`, or stands as a plain string in `labels["…"]`.
 pub(super) fn labels(text: &str) -> Vec<String> {
     let tokens: Vec<_> = tokens(text).filter(|(kind, ..)| *kind != Kind::Comment).collect();
@@ -165,18 +178,37 @@ pub(super) fn labels(text: &str) -> Vec<String> {
     named.collect()
 }
 
-/// Whether a condition's answer may change with time alone. Rather once too often: a
-/// string may spell an attribute's name in escapes.
-pub(super) fn asks_time(text: &str) -> bool {
-    const TIMED: [&str; 5] = ["now", "hour", "minute", "weekday", "elapsed"];
+/// Whether a condition asks for the incident or its alert, so that it is made for a dispatch.
+pub(super) fn asks_incident(text: &str) -> bool {
     tokens(text).any(|(kind, start, end)| match kind {
-        Kind::Name => TIMED.contains(&&text[start..end]),
-        Kind::String => {
-            let inner = text[start..end].trim_matches('"');
-            inner.contains('\\') || TIMED.contains(&inner)
-        }
+        Kind::Name => matches!(&text[start..end], "incident" | "alert"),
         _ => false,
     })
+}
+
+/// What a condition asks for that changes while a session stands. Rather too much than too little: a
+/// string may spell an attribute's name in escapes.
+pub(super) fn asks(text: &str) -> Asks {
+    let mut asks = Asks::default();
+    for (kind, start, end) in tokens(text) {
+        let word = match kind {
+            Kind::Name => &text[start..end],
+            Kind::String if text[start..end].contains('\\') => {
+                return Asks::ALL;
+            }
+            Kind::String => text[start..end].trim_matches('"'),
+            _ => continue,
+        };
+        match word {
+            "now" => asks.now = true,
+            "elapsed" => asks.elapsed = true,
+            "minute" => asks.minute = true,
+            "hour" | "weekday" => asks.hour = true,
+            "action" => asks.action = true,
+            _ => {}
+        }
+    }
+    asks
 }
 
 #[cfg(test)]

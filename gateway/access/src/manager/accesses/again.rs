@@ -15,7 +15,7 @@ use session::{End, Pair, SessionId, SessionPlan};
 use super::{Access, LOST_GRACE, Stage};
 use crate::manager::{After, Judged, Manager, Now, Output};
 use crate::narrow::missing;
-use crate::plan::{question, replan};
+use crate::plan::{question, replan, untranslated};
 
 /// How many lost pairs a record names.
 const NAMED_PAIRS: usize = 8;
@@ -139,6 +139,9 @@ fn narrowing(
 
 /// The words for a LAN that is not what the plan holds.
 fn lans_changed(plan: &SessionPlan, policy: &Policy) -> Option<String> {
+    if let Err(why) = untranslated([&plan.source, &plan.target], policy) {
+        return Some(why);
+    }
     let changed = |end: End| policy.lans_of(plan.apparatus(end).as_str()) != plan.lan(end);
     let end = [End::Source, End::Target].into_iter().find(|end| changed(*end))?;
     Some(format!("the LAN of {} has changed; open the session again", plan.apparatus(end)))

@@ -162,6 +162,18 @@ async fn a_file_behind_a_link_is_watched_where_it_is() {
     assert!(next_refused(&mut current).await.errors[0].starts_with("shared.gate:1:17"));
 }
 
+#[tokio::test]
+async fn a_used_file_is_watched_where_it_is() {
+    let all = directory(&[("plant/a.gate", "use \"../common/estate.gate\""), ("common/estate.gate", &policy("ONE"))]);
+    let (_watch, mut current) = watch(&all.path().join("plant")).await;
+    fs::write(all.path().join("common/estate.gate"), policy("TWO")).expect("written");
+    assert_eq!(next_group(&mut current).await, "TWO");
+    fs::remove_file(all.path().join("common/estate.gate")).expect("removed");
+    assert!(next_refused(&mut current).await.errors[0].starts_with("a.gate:1:"));
+    fs::write(all.path().join("common/estate.gate"), policy("THREE")).expect("written");
+    assert_eq!(next_group(&mut current).await, "THREE");
+}
+
 /// As Kubernetes mounts a ConfigMap, and changes it.
 #[tokio::test]
 async fn links_that_are_swapped_are_seen() {

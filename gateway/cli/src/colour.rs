@@ -1,0 +1,47 @@
+//! Colours: only where a person looks at a terminal, and not where `NO_COLOR` is set.
+//! What is printed with this module's `println!` and `eprintln!` loses its styles elsewhere:
+//! `println!("{GREEN}+{GREEN:#} {name}")`.
+
+pub(crate) use anstream::{eprintln, print, println};
+
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
+use clap::ValueEnum;
+
+/// What stands above other lines.
+pub(crate) const HEADING: Style = Style::new().bold();
+/// More is permitted than before; a test that passes.
+pub(crate) const GREEN: Style = AnsiColor::Green.on_default();
+/// Less is permitted than before; a test that fails.
+pub(crate) const RED: Style = AnsiColor::Red.on_default();
+/// Something is other than before, neither more nor less.
+pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default();
+
+/// When to use colours.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub(crate) enum Colour {
+    /// On a terminal, unless `NO_COLOR` is set; elsewhere if `CLICOLOR_FORCE` is.
+    #[default]
+    Auto,
+    /// Everywhere.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+impl Colour {
+    /// Makes it the choice of the whole process.
+    pub(crate) fn choose(self) {
+        match self {
+            Colour::Auto => ColorChoice::Auto,
+            Colour::Always => ColorChoice::AlwaysAnsi,
+            Colour::Never => ColorChoice::Never,
+        }
+        .write_global();
+    }
+}
+
+/// Whether standard error takes colours.
+pub(crate) fn on_stderr() -> bool {
+    AutoStream::choice(&std::io::stderr()) != ColorChoice::Never
+}

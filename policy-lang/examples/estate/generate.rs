@@ -1,0 +1,95 @@
+//! An estate of any size: the same for the same numbers, so that two measurements are of one thing.
+//! Ten rules to a target, a hundred plants to a file, and the people who maintain them in centres of their own.
+
+use policy_lang::SourceFile;
+use std::fmt::Write as _;
+
+/// Rules in each target.
+pub const RULES: usize = 10;
+/// Targets in each file.
+const PLANTS: usize = 100;
+const CENTRES: usize = 20;
+const CLIENTS: usize = 50;
+const GROUPS: usize = 10;
+
+/// The files of an estate with so many rules, in tens.
+pub fn estate(rules: usize) -> Vec<SourceFile> {
+    let targets = (rules / RULES).max(1);
+    let mut files = vec![SourceFile::new("estate.gate", centres())];
+    for first in (0..targets).step_by(PLANTS) {
+        let mut text = String::new();
+        for plant in first..targets.min(first + PLANTS) {
+            write_plant(&mut text, plant);
+        }
+        files.push(SourceFile::new(format!("plants/{:04}.gate", first / PLANTS), text));
+    }
+    files
+}
+
+/// The id of a target.
+pub fn target(plant: usize) -> String {
+    format!("p{plant}@abc.net")
+}
+
+/// The source that the n-th rule of a plant names by itself; no group has it.
+pub fn source(plant: usize, rule: usize) -> String {
+    let n = plant * 7 + rule * 13;
+    client(n / CENTRES % (CLIENTS - GROUPS), n % CENTRES)
+}
+
+/// The id of a client in one of the centres; the last of each centre are in groups.
+fn client(n: usize, centre: usize) -> String {
+    format!("c{n}@m{centre}.abc.net")
+}
+
+fn centres() -> String {
+    let mut text = "estate abc.net \"GROUP A\" { timezone Asia/Tokyo  limit 12h }\n\
+                    fact supervised: Bool = false set by target\n\
+                    fact level: Long = 0 set by operator\n\
+                    let working = { context.hour >= 7 && context.hour < 19 && context.weekday < 6 }\n"
+        .to_owned();
+    for centre in 0..CENTRES {
+        text += &format!("gateway m{centre}@abc.net \"Centre {centre}\" {{\n  lan 192.168.{centre}.0/24\n");
+        text += &format!("  terminal bench = 192.168.{centre}.20\n");
+        for client in 0..CLIENTS {
+            text += &format!("  client c{client}@m{centre}.abc.net = 192.168.{centre}.{}\n", 100 + client);
+        }
+        text += "}\n";
+    }
+    for group in 0..GROUPS {
+        let members: Vec<String> = (0..CENTRES).map(|centre| client(CLIENTS - 1 - group, centre)).collect();
+        text += &format!("group g{group} {{ {} }}\n", members.join(", "));
+    }
+    text
+}
+
+fn write_plant(text: &mut String, plant: usize) {
+    let lan = format!("10.{}.{}", plant / 256, plant % 256);
+    let id = target(plant);
+    let mut line = |line: String| {
+        let _ = writeln!(text, "{line}");
+    };
+    line(format!("gateway {id} \"Plant {plant}\" {{"));
+    line(format!("  lan {lan}.0/24"));
+    line(format!("  terminal server = {lan}.12"));
+    line(format!("  terminal historian = historian.p{plant}.example"));
+    line("}".to_owned());
+    line(format!("target {id} {{"));
+    line("  limit 4h".to_owned());
+    for rule in 0..RULES {
+        let one = source(plant, rule);
+        let group = format!("group g{}", (plant + rule) % GROUPS);
+        let (priority, minutes) = (rule + 1, 15 * (rule + 1));
+        let permit = |sources: &str, when: &str| {
+            let body = format!("terminals any -> server tcp 22, 443  limit {minutes}min");
+            format!("  permit {sources} priority {priority} {{ {body} }}{when}")
+        };
+        line(match rule % 5 {
+            0 | 1 => permit(&one, ""),
+            2 => permit(&one, " when { context.supervised || context.level > 2 }"),
+            3 => permit(&format!("{group}, {one}"), " when { working }"),
+            _ => format!("  forbid {group} unless {{ context.level < 5 }}"),
+        });
+    }
+    line("}".to_owned());
+}

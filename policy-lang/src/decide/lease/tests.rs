@@ -1,0 +1,75 @@
+use super::*;
+use crate::compile::compile;
+use crate::decide::Question;
+use crate::facts::FactValues;
+use crate::source::SourceFile;
+use proptest::prelude::*;
+
+/// Conditions that ask for hours and weekdays only.
+const HOURLY: [&str; 6] = [
+    "",
+    "when { context.hour >= 7 && context.hour < 19 }",
+    "unless { context.hour == 2 }",
+    "when { context.weekday < 6 }",
+    "when { context.hour != 1 || context.weekday == 7 }",
+    "when { context.hour >= 22 || context.hour < 3 }",
+];
+/// A whole offset, one of 45 minutes, and clocks that are changed by an hour and by half of one.
+const ZONES: [&str; 5] = ["UTC", "Asia/Tokyo", "Asia/Kathmandu", "Europe/Berlin", "Australia/Lord_Howe"];
+
+fn policy(zone: &str, cap: &str, rules: &[(usize, &str)]) -> Policy {
+    let mut text = format!(
+        "estate abc.net {{ timezone {zone} }}
+         gateway rs-1@abc.net {{ lan 172.16.0.0/12 }}
+         gateway rs-2@abc.net {{ lan 192.168.2.0/24 }}
+         target rs-1@abc.net {{ {cap} terminals any\n"
+    );
+    for (condition, limit) in rules {
+        text.push_str(&format!("permit rs-2@abc.net {{ {limit} }} {}\n", HOURLY[*condition]));
+    }
+    text.push_str("forbid rs-2@abc.net when { context.hour == 13 } }");
+    let compilation = compile(&[SourceFile::new("a.gate", text)]);
+    compilation.policy.unwrap_or_else(|| panic!("{:?}", compilation.diagnostics))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn hours_find_what_minutes_find(
+        zone in prop::sample::select(&ZONES[..]),
+        cap in prop::sample::select(vec!["", "limit 2h30min", "limit 1d"]),
+        rules in prop::collection::vec((0..HOURLY.len(), prop::sample::select(vec!["", "limit 15min", "limit 90s", "limit 5h"])), 1..4),
+        // Around the days on which clocks are changed, and elsewhere.
+        at in prop_oneof![
+            Just(1_774_742_400_000_i64), Just(1_775_300_400_000), Just(1_791_046_800_000), 1_767_225_600_000..1_798_761_600_000_i64,
+        ],
+        later in 0..90_000_000_i64,
+        elapsed in 0..10_000_000_u64,
+    ) {
+        let policy = policy(zone, cap, &rules);
+        let now = Timestamp::from_millisecond(at + later).expect("a time");
+        let facts = FactValues::new();
+        let (source, target) = ("rs-2@abc.net", "rs-1@abc.net");
+        let question = Question { source, target, now, reason: "", ticket: "", facts: &facts, incident: None };
+        let elapsed = Duration::from_millis(elapsed);
+        let known = policy.know(&question).expect("declared");
+        let slice = policy.slice(known, Action::KeepOpen).expect("it lowers");
+        let yes = |ahead: Duration| {
+            let then = after(now, ahead).expect("a time");
+            matches!(policy.ask_among(&slice, known, Action::KeepOpen, then, elapsed + ahead, None), Answer::Yes(_))
+        };
+        prop_assume!(yes(Duration::ZERO));
+        let left = Duration::from_secs(24 * 3600);
+        let limits: Vec<Duration> = policy
+            .target(known.compiled)
+            .rules
+            .iter()
+            .filter_map(|rule| rule.limit)
+            .chain(policy.target(known.compiled).cap)
+            .map(|limit| limit.saturating_sub(elapsed))
+            .collect();
+        let by_hours = by_hours(&policy.model.estate.zone, now, left, limits, yes);
+        prop_assert_eq!(by_hours, by_minutes(now, left, yes));
+    }
+}
