@@ -11,6 +11,13 @@ use std::fmt;
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
+    /// The identity of these files, whether they check or not; in any order, as their paths decide.
+    pub fn of_files(files: &[SourceFile]) -> Self {
+        let mut files: Vec<&SourceFile> = files.iter().collect();
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Self::of(files.into_iter().map(Digest::of))
+    }
+
     /// Of the digests of all files, in path order.
     pub(crate) fn of(files: impl Iterator<Item = [u8; 32]>) -> Self {
         let mut hash = Sha256::new();

@@ -82,6 +82,11 @@ impl Policy {
         self.model.apparatuses.iter()
     }
 
+    /// How many targets it declares, and how many permits and forbids these hold in all.
+    pub fn size(&self) -> (usize, usize) {
+        (self.model.targets.len(), self.model.targets.iter().map(|target| target.rules.len()).sum())
+    }
+
     /// The apparatus of an id.
     pub fn apparatus(&self, id: &str) -> Option<&Apparatus> {
         self.model.by_id.get(id).map(|ix| &self.model.apparatuses[*ix])

@@ -186,6 +186,21 @@ fn a_changed_policy_judges_live_sessions_again() {
         (!probe_tcp(&estate.rs2, ip("172.16.0.12"), 443, Duration::from_millis(100))).then_some(())
     });
     assert_eq!(estate.json("rs-2", &["session", "list"])[0]["state"], "established");
+    let revision = |estate: &Estate| {
+        let status = estate.json("manager", &["policy", "status"]);
+        status["revision"].as_str().expect("a revision")[..12].to_owned()
+    };
+    let narrowed = revision(&estate);
+    let (state, why) = estate.record(session).pop().expect("a state");
+    assert_eq!(state, "session is narrowed");
+    for words in [&narrowed, "no more whole: 192.168.2.20 -> 172.16.0.12 tcp 443 (granted by plant.gate:18:3)"] {
+        assert!(why.contains(words), "{why}");
+    }
+
+    // More than ever: for a new request, not for this session.
+    estate.write_policy(&POLICY.replace("general-server tcp 443", "general-server tcp"));
+    estate.until("the wider policy", || (revision(&estate) != narrowed).then_some(()));
+    assert!(!probe_tcp(&estate.rs2, ip("172.16.0.12"), 443, DISAPPOINTMENT), "the session is extended");
 
     // The right is gone: so is the session.
     estate.write_policy(&POLICY.replace("  limit 1h", "  limit 1h  forbid rs-2@abc.net"));
@@ -194,9 +209,15 @@ fn a_changed_policy_judges_live_sessions_again() {
     }
     estate.until("the record", || {
         let states = estate.states(session);
-        (states.len() == 4).then(|| {
-            assert_eq!(states[2..], ["session disconnection is instructed", "session is disconnected"]);
+        (states.len() == 5).then(|| {
+            assert_eq!(states[3..], ["session disconnection is instructed", "session is disconnected"]);
         })
     });
+    let (_, why) = estate.record(session).remove(3);
+    for words in ["forbidden", "plant.gate:17:", &format!("by policy {}", revision(&estate))] {
+        assert!(why.contains(words), "{why} does not say {words}");
+    }
+    let printed = estate.ask("manager", &["record", "list"]);
+    assert!(printed.out.contains(&why) && printed.out.contains("session is narrowed"), "{printed:?}");
     estate.ask("rs-2", &["session", "open", "rs-1@abc.net"]).refused("forbid");
 }

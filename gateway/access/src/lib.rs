@@ -6,6 +6,7 @@
 
 pub mod directory;
 pub mod manager;
+mod narrow;
 pub mod plan;
 
-pub use manager::{AnswerWhen, Input, LinkEpoch, Manager, Now, Output, Settings, Ticket};
+pub use manager::{AnswerWhen, Input, Judged, LinkEpoch, Manager, Now, Output, Settings, Ticket};

@@ -130,6 +130,21 @@ pub struct Manager {
     next_ticket: u64,
     unwritten: Vec<RecordEntry>,
     rewrite: Option<Monotonic>,
+    judged: Judged,
+}
+
+/// What a change of the policy did to the accesses that were on their way or up. One that is
+/// both shortened and narrowed counts as both.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Judged {
+    /// How many were decided again.
+    pub decided: u64,
+    /// How many of them ended.
+    pub cut: u64,
+    /// How many got a shorter limit.
+    pub shortened: u64,
+    /// How many lost terminals, ports, or time on them.
+    pub narrowed: u64,
 }
 
 /// A session as the manager shows it.
@@ -156,6 +171,7 @@ impl Manager {
             next_ticket: 0,
             unwritten: Vec::new(),
             rewrite: None,
+            judged: Judged::default(),
         }
     }
 
@@ -167,6 +183,11 @@ impl Manager {
     /// The policy in force.
     pub fn policy(&self) -> Option<&Arc<Policy>> {
         self.policy.as_ref()
+    }
+
+    /// What the last change of the policy did to live sessions.
+    pub fn judged(&self) -> Judged {
+        self.judged
     }
 
     /// The sessions that are on the way or up.

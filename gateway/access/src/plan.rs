@@ -1,13 +1,13 @@
 //! From a permit of the policy to the plan of a session: the only way to one.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use policy_lang::{FactValues, HostSpec, Permit, Policy, Question, Side};
 use session::{End, Host, Pair, Ports, Service, SessionId, SessionPlan, Timestamp};
 
 use session::ApparatusId;
+
+use crate::narrow;
 
 /// The question that an access request puts to the policy.
 pub(crate) fn question<'a>(
@@ -60,41 +60,20 @@ pub(crate) fn untranslated(ends: [&ApparatusId; 2], policy: &Policy) -> Result<(
     Ok(())
 }
 
-/// The next plan of a session that is decided again; `None` if nothing of it changes. The lease
-/// and the limits of pairs may get shorter, never longer; LANs stay as they are.
+/// The next plan of a session that is decided again; `None` if nothing of it changes. It is what
+/// the old plan and `permit` have in common: the lease gets shorter, never longer, pairs go and
+/// never come; LANs stay as they are.
 pub(crate) fn replan(permit: &Permit, old: &SessionPlan) -> Option<SessionPlan> {
     let lease = [old.lease, permit.limit()].into_iter().flatten().min();
-    let new = SessionPlan {
-        revision: old.revision + 1,
-        pairs: not_extended(permit.pairs().iter().map(pair).collect(), &old.pairs),
-        lease,
-        rules: permit.rules().iter().map(|rule| rule.to_string().into()).collect(),
-        ..old.clone()
-    };
+    let allowed: Vec<Pair> = permit.pairs().iter().map(pair).collect();
+    let pairs = narrow::common(&old.pairs, &allowed);
     // Rules that only moved in their file change nothing of the session.
-    let bare = |plan: &SessionPlan| -> Vec<Pair> {
-        plan.pairs.iter().map(|pair| Pair { rule: "".into(), ..pair.clone() }).collect()
-    };
-    let same = bare(&new) == bare(old) && new.lease == old.lease;
-    (!same).then_some(new)
-}
-
-/// `new` pairs, none of which outlives what it was granted before. Of several grants of the same
-/// pair the longest counts.
-fn not_extended(mut new: Vec<Pair>, old: &[Pair]) -> Vec<Pair> {
-    let unlimited = Duration::MAX;
-    let mut granted: HashMap<_, Duration> = HashMap::with_capacity(old.len());
-    for pair in old {
-        let limit = granted.entry((pair.opener, &pair.from, &pair.to, &pair.service)).or_default();
-        *limit = (*limit).max(pair.limit.unwrap_or(unlimited));
+    let bare = |pairs: &[Pair]| -> Vec<Pair> { pairs.iter().map(|p| Pair { rule: "".into(), ..p.clone() }).collect() };
+    if lease == old.lease && bare(&pairs) == bare(&old.pairs) {
+        return None;
     }
-    for pair in &mut new {
-        if let Some(limit) = granted.get(&(pair.opener, &pair.from, &pair.to, &pair.service)) {
-            let limit = pair.limit.unwrap_or(unlimited).min(*limit);
-            pair.limit = (limit < unlimited).then_some(limit);
-        }
-    }
-    new
+    let rules = permit.rules().iter().map(|rule| rule.to_string().into()).collect();
+    Some(SessionPlan { revision: old.revision + 1, pairs, lease, rules, ..old.clone() })
 }
 
 fn pair(pair: &policy_lang::Pair) -> Pair {

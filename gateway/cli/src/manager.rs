@@ -47,6 +47,9 @@ pub(crate) enum Verb {
         /// How long a target stands by for a permitted request.
         #[arg(long, default_value = "30s", value_parser = duration)]
         standby: Duration,
+        /// How long the policy directory must stand still before what is in it may take effect.
+        #[arg(long, default_value = "100ms", value_parser = duration)]
+        settle: Duration,
     },
 }
 
@@ -63,16 +66,17 @@ pub(crate) enum Answer {
 fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
-    let seconds = match unit {
-        "s" => 1,
-        "min" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        _ => return Err("a duration is written like `90s`, `15min`, `1h` or `2d`".into()),
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err("a duration is written like `100ms`, `90s`, `15min`, `1h` or `2d`".into()),
     };
     match number.parse::<u64>() {
         Ok(0) => Err("no time at all is of no use".into()),
-        Ok(number) => Ok(Duration::from_secs(number.saturating_mul(seconds))),
+        Ok(number) => Ok(Duration::from_millis(number.saturating_mul(milliseconds))),
         Err(_) => Err("a duration begins with a number, like `15min`".into()),
     }
 }
@@ -88,13 +92,14 @@ pub(crate) fn run(verb: Verb) -> anyhow::Result<ExitCode> {
             let token = runtime.block_on(manager::token(&data, &id, expires))?;
             println!("{}", *token.reveal());
         }
-        Verb::Run { data, policies, listen, answer, standby } => {
+        Verb::Run { data, policies, listen, answer, standby, settle } => {
             crate::log_to_stderr();
             let answer = match answer {
                 Answer::TargetReady => AnswerWhen::TargetReady,
                 Answer::AtOnce => AnswerWhen::AtOnce,
             };
-            let options = RunOptions { listen, answer, standby, ..RunOptions::new(data, policies) };
+            let options =
+                RunOptions { listen, answer, standby, policy_still: settle, ..RunOptions::new(data, policies) };
             runtime.block_on(manager::run(options)).context("the manager cannot run")?;
         }
     }

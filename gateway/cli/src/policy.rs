@@ -21,6 +21,7 @@ mod lower;
 pub(crate) mod plan;
 mod prove;
 mod render;
+mod status;
 mod test;
 
 /// Exit code where the policy has errors.
@@ -46,6 +47,9 @@ pub(crate) enum Verb {
     /// Prove or refute what a policy claims; exits with 0 if all of it is proved, 1 if something is
     /// refuted or the policy has errors, 4 if something could not be decided, 2 if it cannot be read.
     Prove(prove::Prove),
+    /// Ask a running manager which policy is in force; exits with 0 if it is the one in its
+    /// directory, 1 if that was refused, 2 if no manager answers.
+    Status(status::Status),
 }
 
 #[derive(Args)]
@@ -84,6 +88,7 @@ pub(crate) fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Plan(args) => Ok(plan::run(&args)),
         Verb::Lower(args) => lower::run(&args),
         Verb::Prove(args) => prove::run(&args),
+        Verb::Status(args) => status::run(&args),
     }
 }
 

@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::{Input, LinkEpoch, Output, Settings, Ticket};
+use access::{Input, Judged, LinkEpoch, Output, Settings, Ticket};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use policy_lang::Policy;
 use session::directory::Directory;
 use session::message::{ToGateway, ToManager};
-use session::record::RecordEntry;
+use session::record::{RecordEntry, RecordState};
 use session::{ApparatusId, SessionId, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 use tonic::Status;
@@ -38,6 +39,7 @@ enum Note {
     Directory(oneshot::Sender<Directory>),
     Sessions(oneshot::Sender<Vec<SessionRow>>),
     Links(oneshot::Sender<usize>),
+    Judged(oneshot::Sender<[Judged; 2]>),
     Revoked(ApparatusId),
 }
 
@@ -86,6 +88,11 @@ impl Brain {
         self.ask(Note::Links).await
     }
 
+    /// What changes of the policy did to live sessions: the last one, and all since the start.
+    pub(crate) async fn judged(&self) -> Result<[Judged; 2], Stopped> {
+        self.ask(Note::Judged).await
+    }
+
     /// Closes the link of an apparatus whose enrolment was replaced or revoked.
     pub(crate) async fn revoked(&self, id: &ApparatusId) -> Result<(), Stopped> {
         self.0.send(Note::Revoked(id.clone())).await.map_err(|_| Stopped)
@@ -111,6 +118,8 @@ struct Shell {
     next_epoch: u64,
     /// When each open record got its last row.
     since: HashMap<SessionId, Timestamp>,
+    /// What all changes of the policy did.
+    judged: Judged,
     writing: FuturesUnordered<BoxFuture<'static, (Ticket, Result<(), String>)>>,
 }
 
@@ -128,6 +137,7 @@ pub(crate) fn start(
         links: HashMap::new(),
         next_epoch: 0,
         since: HashMap::new(),
+        judged: Judged::default(),
         writing: FuturesUnordered::new(),
     };
     (Brain(sender), tokio::spawn(shell.run(notes, policies, stop)))
@@ -164,8 +174,10 @@ impl Shell {
                     watching = changed.is_ok();
                     let policy = policies.borrow_and_update().policy.clone();
                     if !Arc::ptr_eq(&policy, &in_force) {
-                        in_force = policy.clone();
-                        self.handle(Input::Policy(policy));
+                        let old = std::mem::replace(&mut in_force, policy.clone());
+                        self.policy(policy);
+                        // To free a large policy takes its time, and nobody here waits for it.
+                        drop(tokio::task::spawn_blocking(move || drop(old)));
                     }
                 }
                 note = notes.recv() => match note {
@@ -185,6 +197,18 @@ impl Shell {
         while self.writing.next().await.is_some() {}
     }
 
+    fn policy(&mut self, policy: Arc<Policy>) {
+        self.handle(Input::Policy(policy));
+        let Judged { decided, cut, shortened, narrowed } = self.brain.judged();
+        self.judged.decided += decided;
+        self.judged.cut += cut;
+        self.judged.shortened += shortened;
+        self.judged.narrowed += narrowed;
+        if cut + shortened + narrowed > 0 {
+            tracing::info!(decided, cut, shortened, narrowed, "the new policy allows live sessions less");
+        }
+    }
+
     fn note(&mut self, note: Note) {
         match note {
             Note::Up(id, down, answer) => self.up(id, down, answer),
@@ -197,6 +221,7 @@ impl Shell {
             // Who asked may have gone; that is no matter.
             Note::Directory(answer) => drop(answer.send(self.brain.directory().clone())),
             Note::Sessions(answer) => drop(answer.send(self.sessions())),
+            Note::Judged(answer) => drop(answer.send([self.brain.judged(), self.judged])),
             Note::Links(answer) => drop(answer.send(self.links.len())),
             Note::Revoked(id) => {
                 self.handle(Input::Revoked(id.clone()));
@@ -265,7 +290,7 @@ impl Shell {
         for row in &rows {
             if row.state.is_final() {
                 self.since.remove(&row.session);
-            } else {
+            } else if row.state != RecordState::SessionIsNarrowed {
                 self.since.insert(row.session, row.at);
             }
         }
@@ -291,6 +316,11 @@ impl Shell {
                 state: view.state.as_str().to_owned(),
                 since: rfc3339(since),
                 remaining_seconds: remaining,
+                established: view.established.map(|at| {
+                    let ago = i64::try_from(now.monotonic.since(at).as_millis()).unwrap_or(i64::MAX);
+                    rfc3339(Timestamp(now.wall.0.saturating_sub(ago)))
+                }),
+                limit_seconds: view.plan.lease.map(|lease| lease.as_secs()),
                 counters: None,
                 device: None,
                 detail: String::new(),

@@ -1,43 +1,39 @@
 //! What the manager answers on its control socket.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::watch;
-use wire::control::{ControlHandler, ControlReply, ControlRequest, PolicyStatus, Status};
-use wire::text::rfc3339;
+use wire::control::{ControlHandler, ControlReply, ControlRequest, Status};
 
 use crate::brain::{Brain, Stopped};
-use crate::policies::Current;
 use crate::store::Store;
+
+mod policy;
+
+pub(crate) use policy::PolicyDesk;
 
 pub(crate) struct Desk {
     pub(crate) brain: Brain,
     pub(crate) store: Arc<Store>,
-    pub(crate) policies: watch::Receiver<Current>,
-    pub(crate) directory: PathBuf,
+    pub(crate) policy: PolicyDesk,
     pub(crate) listen: String,
 }
 
 impl Desk {
     async fn status(&self) -> Result<Status, Stopped> {
-        let current = self.policies.borrow().clone();
+        let policy = self.policy.status().await?;
         Ok(Status {
             kind: "manager".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             manager: Some(self.listen.clone()),
             links: Some(self.brain.links().await?),
             sessions: self.brain.sessions().await?.len(),
-            policy: Some(PolicyStatus {
-                directory: self.directory.display().to_string(),
-                since: rfc3339(current.since),
-                errors: current.errors.clone(),
-            }),
-            problems: if current.errors.is_empty() {
-                Vec::new()
-            } else {
-                vec!["the policy directory does not check; the last good policy stays in force".to_owned()]
+            problems: match policy.refused {
+                None => Vec::new(),
+                Some(_) => {
+                    vec!["the policy directory does not check; the last good policy stays in force".to_owned()]
+                }
             },
+            policy: Some(policy),
             ..Status::default()
         })
     }
@@ -57,6 +53,7 @@ impl ControlHandler for Desk {
             ControlRequest::SessionList => reply(self.brain.sessions().await),
             ControlRequest::RecordList => reply(self.store.records().await),
             ControlRequest::Status => reply(self.status().await),
+            ControlRequest::PolicyStatus => reply(self.policy.status().await),
             ControlRequest::Targets | ControlRequest::SessionOpen { .. } | ControlRequest::SessionClose { .. } => {
                 ControlReply::error("this is a manager; targets and sessions are asked for at a gateway")
             }

@@ -15,8 +15,8 @@ use tokio::sync::oneshot;
 use wire::control::{BindError, ControlServer};
 
 use crate::authority::{Authority, AuthorityError};
-use crate::control::Desk;
-use crate::policies::Watch;
+use crate::control::{Desk, PolicyDesk};
+use crate::policies::{Pace, Watch};
 use crate::server::{self, Parts};
 use crate::store::{Store, StoreError};
 use crate::{brain, clock};
@@ -36,6 +36,8 @@ pub struct RunOptions {
     pub standby: Duration,
     /// How often the policy directory is read even though it did not stir.
     pub policy_poll: Duration,
+    /// How long the policy directory must stand still before what is in it may take effect.
+    pub policy_still: Duration,
 }
 
 impl RunOptions {
@@ -48,6 +50,7 @@ impl RunOptions {
             answer: AnswerWhen::TargetReady,
             standby: Duration::from_secs(30),
             policy_poll: Duration::from_secs(15),
+            policy_still: Duration::from_millis(100),
         }
     }
 }
@@ -113,7 +116,7 @@ pub async fn run_until(
     server::server_config(&authority)?;
     // From here on no other manager has this data.
     let control = ControlServer::bind(&options.data)?;
-    let policies = Watch::start(&options.policies, options.policy_poll)
+    let policies = Watch::start(&options.policies, Pace::new(options.policy_poll, options.policy_still))
         .await
         .map_err(|errors| RunError::Policy { directory: options.policies.clone(), errors })?;
     let listener =
@@ -130,13 +133,9 @@ pub async fn run_until(
 
     let (stop_brain, brain_stops) = oneshot::channel();
     let (brain, mut thinking) = brain::start(settings, store.clone(), policies.subscribe(), brain_stops);
-    let desk = Desk {
-        brain: brain.clone(),
-        store: store.clone(),
-        policies: policies.subscribe(),
-        directory: options.policies.clone(),
-        listen: address.to_string(),
-    };
+    let policy = PolicyDesk::new(brain.clone(), policies.subscribe(), &options.policies);
+    let remembering = tokio::spawn(policy.clone().remember());
+    let desk = Desk { brain: brain.clone(), store: store.clone(), policy, listen: address.to_string() };
     let controlling = tokio::spawn(control.serve(Arc::new(desk)));
     let (stop_server, server_stops) = oneshot::channel();
     let parts = Parts { authority, store: store.clone(), brain };
@@ -166,6 +165,7 @@ pub async fn run_until(
         None => serving.await,
     };
     controlling.abort();
+    remembering.abort();
     let _ = controlling.await;
     if let Some(store) = Arc::into_inner(store) {
         store.close().await;

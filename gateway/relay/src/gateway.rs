@@ -242,6 +242,10 @@ impl Shell {
                 let why = "a gateway keeps no access record; ask the manager, with its data directory";
                 return drop(reply.send(ControlReply::error(why)));
             }
+            ControlRequest::PolicyStatus => {
+                let why = "a gateway holds no policy; ask the manager, with its data directory";
+                return drop(reply.send(ControlReply::error(why)));
+            }
         };
         self.next_token += 1;
         let token = Token(self.next_token);
@@ -299,6 +303,8 @@ impl Shell {
             state: state_of(view.stage, view.end).into(),
             since: rfc3339(since),
             remaining_seconds: remaining,
+            established: view.established.map(|_| rfc3339(since)),
+            limit_seconds: plan.lease.map(|lease| lease.as_secs()),
             counters: self.sessions.counters(plan.session),
             device: self.sessions.device(plan.session),
             detail: String::new(),

@@ -313,6 +313,8 @@ impl Sessions {
             state: "disconnected".into(),
             since: rfc3339(wall()),
             remaining_seconds: None,
+            established: None,
+            limit_seconds: running.plan.lease.map(|lease| lease.as_secs()),
             counters: Some(counters),
             device: None,
             detail: String::new(),

@@ -14,6 +14,8 @@ pub enum RecordState {
     StandbyForAccess,
     /// Both ends hold the routing session.
     SessionIsEstablished,
+    /// The policy allows it less than before; it goes on with what is left.
+    SessionIsNarrowed,
     /// The manager told the ends to disconnect (\[0157\]).
     SessionDisconnectionIsInstructed,
     /// The routing session is closed.
@@ -30,9 +32,10 @@ pub enum RecordState {
 
 impl RecordState {
     /// Every state, in the order of a session's life.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::StandbyForAccess,
         Self::SessionIsEstablished,
+        Self::SessionIsNarrowed,
         Self::SessionDisconnectionIsInstructed,
         Self::SessionIsDisconnected,
         Self::Denied,
@@ -46,6 +49,7 @@ impl RecordState {
         match self {
             Self::StandbyForAccess => "standby for access",
             Self::SessionIsEstablished => "session is established",
+            Self::SessionIsNarrowed => "session is narrowed",
             Self::SessionDisconnectionIsInstructed => "session disconnection is instructed",
             Self::SessionIsDisconnected => "session is disconnected",
             Self::Denied => "denied",
@@ -63,7 +67,10 @@ impl RecordState {
     /// Whether a record ends with this state: no other may follow it.
     pub fn is_final(self) -> bool {
         match self {
-            Self::StandbyForAccess | Self::SessionIsEstablished | Self::SessionDisconnectionIsInstructed => false,
+            Self::StandbyForAccess
+            | Self::SessionIsEstablished
+            | Self::SessionIsNarrowed
+            | Self::SessionDisconnectionIsInstructed => false,
             Self::SessionIsDisconnected
             | Self::Denied
             | Self::TargetNotReachable

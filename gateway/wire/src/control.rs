@@ -9,9 +9,11 @@ use session::message::Counters;
 use session::{ApparatusId, SessionId};
 
 mod client;
+mod policy;
 mod server;
 
 pub use client::{AskError, ask, ask_value};
+pub use policy::{GitRevision, PolicyMetrics, PolicyStatus, RefusedPolicy};
 pub use server::{BindError, ControlHandler, ControlServer, private_directory};
 
 /// The longest line in either direction.
@@ -52,6 +54,9 @@ pub enum ControlRequest {
     RecordList,
     /// How it goes; the reply is a [`Status`].
     Status,
+    /// The policy in force and how its directory stands to it; the reply is a [`PolicyStatus`].
+    /// Managers only.
+    PolicyStatus,
 }
 
 /// What the process answers.
@@ -98,6 +103,12 @@ pub struct SessionRow {
     /// How long it may still last; absent if there is no limit or it is not established.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remaining_seconds: Option<u64>,
+    /// When it was established: RFC 3339, UTC, milliseconds; absent if it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub established: Option<String>,
+    /// The longest it may last, counted from establishment; absent if there is no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_seconds: Option<u64>,
     /// What passed and what did not, at this end; absent at the manager.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counters: Option<Counters>,
@@ -137,18 +148,6 @@ pub struct Status {
     /// What is wrong just now, for people; empty if nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
-}
-
-/// Which policy is in force, and whether a newer one was not accepted.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct PolicyStatus {
-    /// The directory it comes from.
-    pub directory: String,
-    /// Since when it is in force: RFC 3339, UTC, milliseconds.
-    pub since: String,
-    /// Why what is in the directory now is not in force; empty if it is.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub errors: Vec<String>,
 }
 
 /// Which process a client means, for its messages.

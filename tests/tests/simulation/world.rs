@@ -10,7 +10,7 @@ use session::gateway::{Gateway, Input, Operator, Output, PortId, Stage, Token};
 use session::inside::InsideMessage;
 use session::message::{Counters, SignedKey, ToGateway, ToManager};
 use session::record::{RecordEntry, RecordState};
-use session::{ApparatusId, End, Monotonic, SessionId, Timestamp};
+use session::{ApparatusId, End, Host, Monotonic, Protocol, Service, SessionId, SessionPlan, Timestamp};
 
 const POLICY: &str = r#"
 estate abc.net "GROUP A" { timezone Asia/Tokyo }
@@ -18,8 +18,8 @@ gateway rs-1@abc.net { lan 172.16.0.0/12  terminal general-server = 172.16.0.12 
 gateway rs-2@abc.net { lan 192.168.2.0/24 }
 gateway rs-3@abc.net { lan 192.168.3.0/24 }
 target rs-1@abc.net {
-  limit 10min
-  permit rs-2@abc.net priority 1 { terminals any -> general-server tcp 22 }
+  limit LIMIT
+  permit rs-2@abc.net priority 1 { terminals TERMINALS }
   FORBID
 }
 target rs-3@abc.net { limit 5min  permit rs-1@abc.net, rs-2@abc.net priority 1 { terminals any } }
@@ -66,23 +66,34 @@ pub(crate) struct World {
     tunnels: BTreeMap<(SessionId, End), Tunnel>,
     records: BTreeMap<SessionId, Vec<(u32, RecordState)>>,
     leases: BTreeMap<SessionId, Duration>,
+    /// What each session may at most, by the last plan of each of its ends.
+    breadths: BTreeMap<(SessionId, ApparatusId), u32>,
+    narrowings: usize,
     waiting: BTreeSet<(ApparatusId, Token)>,
     tokens: u64,
     /// When the last thing that was sent this way arrives: links, streams and the store keep order.
     ways: BTreeMap<String, Monotonic>,
     troubled: bool,
     store_fails: bool,
-    policies: [Arc<Policy>; 2],
+    policies: [Arc<Policy>; 4],
 }
 
-fn policy(forbid: &str) -> Arc<Policy> {
-    let files = [SourceFile { path: "all.gate".into(), text: POLICY.replace("FORBID", forbid) }];
+fn policy(limit: &str, terminals: &str, forbid: &str) -> Arc<Policy> {
+    let text = POLICY.replace("LIMIT", limit).replace("TERMINALS", terminals).replace("FORBID", forbid);
+    let files = [SourceFile { path: "all.gate".into(), text }];
     let compilation = compile(&files);
     Arc::new(compilation.policy.unwrap_or_else(|| panic!("{:?}", compilation.diagnostics)))
 }
 
 fn key() -> SignedKey {
     SignedKey { key: [1; 32], signature: vec![], certificate: vec![] }
+}
+
+/// How much a plan lets pass, as a number.
+fn breadth(plan: &SessionPlan) -> u32 {
+    let ports = |service: &Service| (0..100).filter(|port| service.admits(Protocol::Tcp, *port)).count() as u32;
+    let width = |host: &Host| if *host == Host::Any { 2 } else { 1 };
+    plan.pairs.iter().map(|pair| ports(&pair.service) * width(&pair.from) * width(&pair.to)).sum()
 }
 
 impl World {
@@ -106,12 +117,19 @@ impl World {
             tunnels: BTreeMap::new(),
             records: BTreeMap::new(),
             leases: BTreeMap::new(),
+            breadths: BTreeMap::new(),
+            narrowings: 0,
             waiting: BTreeSet::new(),
             tokens: 0,
             ways: BTreeMap::new(),
             troubled: true,
             store_fails: false,
-            policies: [policy(""), policy("forbid rs-2@abc.net")],
+            policies: [
+                policy("10min", "any -> general-server tcp 22-80", ""),
+                policy("10min", "any -> general-server tcp 22-80", "forbid rs-2@abc.net"),
+                policy("8min", "any -> general-server tcp 22", ""),
+                policy("20min", "any", ""),
+            ],
         };
         world.tell_manager(ManagerInput::Policy(world.policies[0].clone()));
         for id in ids {
@@ -308,8 +326,10 @@ impl World {
             }
             2 => self.store_fails = !self.store_fails,
             3 => self.kill(&id),
-            4 => self.tell_manager(ManagerInput::Policy(self.policies[1].clone())),
-            _ => self.tell_manager(ManagerInput::Policy(self.policies[0].clone())),
+            _ => {
+                let which = self.random(4) as usize;
+                self.tell_manager(ManagerInput::Policy(self.policies[which].clone()));
+            }
         }
         self.after(1_000..120_000, Event::Trouble);
     }
@@ -372,6 +392,7 @@ impl World {
             Output::StandBy(plan, _) => {
                 let session = plan.session;
                 self.must_be_recorded(session);
+                self.breadths.insert((session, id.clone()), breadth(&plan));
                 self.leases.insert(session, plan.lease.expect("this policy sets limits"));
                 self.tunnels.insert((session, End::Target), Tunnel { gateway: id.clone() });
                 let paths = vec!["198.51.100.1:5000".parse().expect("an address")];
@@ -379,6 +400,7 @@ impl World {
             }
             Output::Connect { plan, .. } => {
                 self.must_be_recorded(plan.session);
+                self.breadths.insert((plan.session, id.clone()), breadth(&plan));
                 self.tunnels.insert((plan.session, End::Source), Tunnel { gateway: id.clone() });
                 // One handshake in ten never comes through.
                 if self.random(10) > 0 {
@@ -400,7 +422,12 @@ impl World {
                 self.soon(id, Input::Stopped(session, Counters::default()));
             }
             Output::SetPlan(plan) => {
-                self.leases.insert(plan.session, plan.lease.expect("this policy sets limits"));
+                let lease = plan.lease.expect("this policy sets limits");
+                let before = self.leases.insert(plan.session, lease).expect("the session has a plan");
+                let broad = self.breadths.insert((plan.session, id.clone()), breadth(&plan));
+                assert!(lease <= before, "session {} is extended from {before:?} to {lease:?}", plan.session);
+                assert!(broad.is_some_and(|broad| breadth(&plan) <= broad), "session {} is widened", plan.session);
+                self.narrowings += 1;
             }
             Output::ClosePort(_) | Output::Establish(..) | Output::SetNames(..) | Output::Exit => {}
         }
@@ -455,6 +482,11 @@ impl World {
 
     pub(crate) fn unanswered(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// How often an end was told of a plan that allows it less.
+    pub(crate) fn narrowings(&self) -> usize {
+        self.narrowings
     }
 
     pub(crate) fn records(&self) -> Vec<(SessionId, Vec<RecordState>)> {

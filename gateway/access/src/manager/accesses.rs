@@ -4,13 +4,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use policy_lang::{Apparatus, Decision, FactValues, Policy};
+use policy_lang::{Decision, FactValues, Fingerprint};
 use session::message::{Ask, Counters, EndCause, SignedKey, ToGateway};
 use session::record::{RecordEntry, RecordState};
 use session::{ApparatusId, End, Monotonic, SessionId, SessionPlan};
 
 use super::{After, AnswerWhen, Manager, Now, Output, PERMISSION_TIME, View};
-use crate::plan::{plan, question, replan, untranslated};
+use crate::plan::{plan, question};
+
+mod again;
 
 /// How much longer than its lease a session without a word from its ends is waited for.
 const LOST_GRACE: Duration = Duration::from_secs(60);
@@ -45,6 +47,8 @@ enum Stage {
 pub(super) struct Access {
     asked: Asked,
     plan: Arc<SessionPlan>,
+    /// The policy that the plan was last held against.
+    revision: Fingerprint,
     key: SignedKey,
     stage: Stage,
     granted: bool,
@@ -74,7 +78,10 @@ impl Access {
     fn row(&mut self, state: RecordState, now: Now, detail: String) -> RecordEntry {
         let seq = self.next_seq;
         self.next_seq += 1;
-        self.state = state;
+        // A session that may less is as established, or as much on its way, as it was.
+        if state != RecordState::SessionIsNarrowed {
+            self.state = state;
+        }
         RecordEntry {
             session: self.plan.session,
             seq,
@@ -116,6 +123,7 @@ impl Manager {
         };
         let mut access = Access {
             plan,
+            revision: *policy.fingerprint(),
             key,
             stage: Stage::Recording,
             granted: false,
@@ -127,7 +135,7 @@ impl Manager {
             state: RecordState::StandbyForAccess,
             asked,
         };
-        let detail = because(&access.plan, &access.asked.reason);
+        let detail = because(&access.plan, &access.revision, &access.asked.reason);
         let row = access.row(RecordState::StandbyForAccess, now, detail);
         self.accesses.insert(number, access);
         self.record(vec![row.clone()], After::AskTarget(number, vec![row]), out);
@@ -375,62 +383,6 @@ impl Manager {
         }
     }
 
-    /// Every live session is decided again (\[0007\]): no more permitted -> cut, shorter ->
-    /// shortened, terminals gone -> only these; nothing is silently extended.
-    pub(super) fn policy_changed(&mut self, policy: Arc<Policy>, now: Now, out: &mut Vec<Output>) {
-        self.policy = Some(policy.clone());
-        let sessions: Vec<SessionId> = self.accesses.keys().copied().collect();
-        for session in sessions {
-            self.decide_again(session, &policy, now, out);
-        }
-        let struck_off: Vec<_> = self
-            .links
-            .iter()
-            .filter(|(id, _)| !policy.apparatus(id.as_str()).is_some_and(Apparatus::is_gateway))
-            .map(|(id, link)| (id.clone(), link.epoch))
-            .collect();
-        for (id, epoch) in struck_off {
-            let why = format!("the policy no longer declares the gateway {id}");
-            out.push(Output::CloseLink(id.clone(), epoch, why));
-            self.link_down(&id, epoch, now, out);
-        }
-        self.refresh_directory(out);
-    }
-
-    fn decide_again(&mut self, session: SessionId, policy: &Policy, now: Now, out: &mut Vec<Output>) {
-        let Some(access) = self.accesses.get_mut(&session).filter(|access| access.instructed.is_none()) else { return };
-        let facts = FactValues::new();
-        let asked = &access.asked;
-        let question = question(asked.source.as_str(), asked.target.as_str(), now.wall, &asked.reason, &facts);
-        let decision = match access.established {
-            Some(at) => policy.keep_open(&question, now.monotonic.since(at)),
-            None => policy.decide(&question),
-        };
-        let no_more = match &decision {
-            Decision::Denial(denial) => Some(denial.to_string()),
-            // The ends' routes are made for the LANs that they began with.
-            Decision::Permit(_) => lans_changed(&access.plan, policy),
-        };
-        match (decision, no_more) {
-            (_, Some(why)) if access.stage == Stage::Established => {
-                self.instruct(session, EndCause::Policy(why), now, out);
-            }
-            (_, Some(why)) => self.end_waiting(session, RecordState::Denied, why, now, out),
-            (Decision::Denial(_), None) => {}
-            (Decision::Permit(permit), None) => {
-                let Some(plan) = replan(&permit, &access.plan) else { return };
-                access.plan = Arc::new(plan);
-                if let Some(at) = access.established {
-                    access.deadline = access.plan.lease.map(|lease| at.after(lease + LOST_GRACE));
-                }
-                let plan = access.plan.clone();
-                for end in [&plan.source, &plan.target] {
-                    self.send(end, ToGateway::PlanChanged { plan: plan.clone() }, out);
-                }
-            }
-        }
-    }
-
     /// Tells both ends of an established session to disconnect it. The record is closed by their
     /// disconnection notices.
     fn instruct(&mut self, session: SessionId, cause: EndCause, now: Now, out: &mut Vec<Output>) {
@@ -493,17 +445,7 @@ impl Manager {
     }
 }
 
-/// The words for a LAN that is not what the plan holds.
-fn lans_changed(plan: &SessionPlan, policy: &Policy) -> Option<String> {
-    if let Err(why) = untranslated([&plan.source, &plan.target], policy) {
-        return Some(why);
-    }
-    let changed = |end: End| policy.lans_of(plan.apparatus(end).as_str()) != plan.lan(end);
-    let end = [End::Source, End::Target].into_iter().find(|end| changed(*end))?;
-    Some(format!("the LAN of {} has changed; open the session again", plan.apparatus(end)))
-}
-
-fn because(plan: &SessionPlan, reason: &str) -> String {
-    let rules = plan.rules.join(", ");
-    if reason.is_empty() { format!("permitted by {rules}") } else { format!("{reason}; permitted by {rules}") }
+fn because(plan: &SessionPlan, revision: &Fingerprint, reason: &str) -> String {
+    let permitted = format!("permitted by {} of policy {}", plan.rules.join(", "), revision.short());
+    if reason.is_empty() { permitted } else { format!("{reason}; {permitted}") }
 }

@@ -234,6 +234,87 @@ fn a_new_policy_shortens_and_never_extends() {
     }
 }
 
+/// The rows that are to be written, as state and detail.
+fn details(outputs: &[Output]) -> Vec<(&'static str, String)> {
+    let rows = outputs.iter().filter_map(|output| match output {
+        Output::Record(_, rows) => Some(rows),
+        Output::Send(..) | Output::CloseLink(..) => None,
+    });
+    rows.flatten().map(|row| (row.state.as_str(), row.detail.clone())).collect()
+}
+
+fn allowlist(manager: &Manager) -> Vec<String> {
+    let plan = manager.sessions().next().expect("a session").plan;
+    plan.pairs.iter().map(|pair| format!("{} -> {} {}", pair.from, pair.to, pair.service)).collect()
+}
+
+#[test]
+fn a_live_session_gets_what_grant_and_policy_have_in_common() {
+    let with = |terminals: &str| POLICY.replace("terminals any -> server tcp 22", &format!("terminals {terminals}"));
+    // The policy that granted it, the one that comes -> what the session has then.
+    for (granted, comes, left) in [
+        ("any -> server tcp 22", "any -> server tcp 22, 443", &["any -> 172.16.0.12 tcp 22"][..]),
+        ("any -> server tcp 22", "any", &["any -> 172.16.0.12 tcp 22"]),
+        ("any", "any -> server tcp 22", &["any -> 172.16.0.12 tcp 22"]),
+        ("any -> server tcp 22, 443", "any -> server tcp 443-500", &["any -> 172.16.0.12 tcp 443"]),
+        ("any -> server tcp 22", "192.168.2.0/28 -> any tcp", &["192.168.2.0/28 -> 172.16.0.12 tcp 22"]),
+        ("any -> server tcp 22", "any -> server udp 22", &[]),
+    ] {
+        let mut manager = established(&with(granted));
+        manager.handle(Input::Policy(policy(&with(comes))), NOW);
+        assert_eq!(allowlist(&manager), left, "{granted}, then {comes}");
+        // Nor does what once was lost come back without a new request.
+        manager.handle(Input::Policy(policy(&with("any"))), NOW);
+        assert_eq!(allowlist(&manager), left, "{granted}, then {comes}, then any");
+    }
+}
+
+#[test]
+fn the_record_names_what_a_session_lost_and_the_rules() {
+    let before = POLICY.replace("terminals any -> server tcp 22", "terminals any -> server tcp 22, 443");
+    let short = |text: &str| policy(text).fingerprint().short();
+
+    let narrower = POLICY.replace("limit 1h  permit", "limit 10min  permit");
+    let mut manager = established(&before);
+    let outputs = manager.handle(Input::Policy(policy(&narrower)), NOW);
+    let said = format!(
+        "policy {} allows less than {}; the limit is 10min instead of 1h by all.gate:10:1; no more whole: \
+         any -> 172.16.0.12 tcp 22, 443 (granted by all.gate:10:33); what is left is permitted by all.gate:10:36",
+        short(&narrower),
+        short(&before)
+    );
+    assert_eq!(details(&outputs), [("session is narrowed", said)]);
+    assert_eq!(sent(&outputs), ["rs-2@abc.net PlanChanged", "rs-1@abc.net PlanChanged"]);
+    assert_eq!(manager.judged(), Judged { decided: 1, cut: 0, shortened: 1, narrowed: 1 });
+    assert_eq!(manager.sessions().next().expect("a session").state, RecordState::SessionIsEstablished);
+
+    // Wider again, or the same in another form: nothing is said, and nothing is told to the ends.
+    for text in [&before, &format!("// a comment\n{narrower}")] {
+        assert_eq!(manager.handle(Input::Policy(policy(text)), NOW), [], "{text}");
+    }
+
+    let forbidden = narrower.replace("permit rs-2@abc.net priority 1", "forbid rs-2@abc.net  permit rs-2@abc.net");
+    let outputs = manager.handle(Input::Policy(policy(&forbidden)), NOW);
+    let [(state, why)] = &details(&outputs)[..] else { panic!("{outputs:?}") };
+    assert_eq!(*state, "session disconnection is instructed");
+    for words in ["`rs-2@abc.net` is forbidden", "all.gate:10:36", &short(&forbidden), "of policy"] {
+        assert!(why.contains(words), "{why} does not say {words}");
+    }
+    assert_eq!(manager.judged(), Judged { decided: 1, cut: 1, shortened: 0, narrowed: 0 });
+}
+
+/// Where a session ends at a moment of the clock, its limit is found anew at each change of the
+/// policy; the same moment is no narrowing.
+#[test]
+fn time_that_passes_narrows_nothing() {
+    let timed = POLICY.replace("tcp 22 } }", "tcp 22 } when { context.hour < 23 } }");
+    let mut manager = established(&timed);
+    let later =
+        Now { monotonic: NOW.monotonic.after(Duration::from_millis(90_001)), wall: Timestamp(NOW.wall.0 + 90_001) };
+    let outputs = manager.handle(Input::Policy(policy(&format!("{timed}\n// the same"))), later);
+    assert_eq!(rows(&outputs), [""; 0], "{outputs:?}");
+}
+
 #[test]
 fn a_gateway_that_comes_back_hears_what_it_missed() {
     // The policy that it missed -> what it is told after the welcome.

@@ -1,12 +1,10 @@
 use std::os::unix::fs::symlink;
-use std::time::Duration;
 
 use tempfile::TempDir;
-use tokio::sync::watch::Receiver;
 
 use super::*;
 
-const NEVER: Duration = Duration::from_secs(3600);
+mod watched;
 
 fn policy(group: &str) -> String {
     format!("estate abc.net \"{group}\"\ngateway rs-1@abc.net {{ lan 172.16.0.0/12 }}\n")
@@ -101,109 +99,34 @@ fn too_much_is_refused() {
     assert!(matches!(read(policies.path()), Err(ReadError::TooLarge(_))));
 }
 
-async fn next(current: &mut Receiver<Current>) -> Current {
-    let changed = tokio::time::timeout(Duration::from_secs(20), current.changed());
-    changed.await.expect("the change is seen").expect("the watch lives");
-    current.borrow_and_update().clone()
-}
-
-async fn next_group(current: &mut Receiver<Current>) -> String {
-    let current = next(current).await;
-    assert_eq!(current.errors, [""; 0]);
-    current.policy.estate().group.clone()
-}
-
-#[tokio::test]
-async fn whatever_way_a_policy_is_changed() {
-    let policies = directory(&[("a.gate", &policy("ONE"))]);
+#[test]
+fn only_what_is_certainly_unchanged_is_not_read_again() {
+    let policies = directory(&[("a.gate", "one"), ("b.gate", "two")]);
+    let shelved = |policies: &Path| {
+        let Gathered { sources, stamps, .. } = gather(policies, &Shelf::default());
+        Shelf::new(std::sync::Arc::new(sources.expect("sources")), stamps)
+    };
+    let texts = |shelf: &Shelf| -> Vec<String> {
+        gather(policies.path(), shelf).sources.expect("sources").into_iter().map(|source| source.text).collect()
+    };
+    // Just written: the next write may come within the same tick of the clock, and have the same
+    // length, and somebody may set the time of modification back.
+    let shelf = shelved(policies.path());
     let path = policies.path().join("a.gate");
-    let watch = Watch::start(policies.path(), NEVER).await.expect("a policy");
-    let mut current = watch.subscribe();
-    assert_eq!(current.borrow_and_update().policy.estate().group, "ONE");
-
-    fs::write(&path, policy("WRITTEN")).expect("written");
-    assert_eq!(next_group(&mut current).await, "WRITTEN");
-
-    fs::write(policies.path().join("a.gate.new"), policy("RENAMED")).expect("written");
-    fs::rename(policies.path().join("a.gate.new"), &path).expect("renamed");
-    assert_eq!(next_group(&mut current).await, "RENAMED");
-
-    // After the rename the file is another one; it is seen all the same.
-    fs::write(&path, policy("AGAIN")).expect("written");
-    assert_eq!(next_group(&mut current).await, "AGAIN");
-
-    fs::remove_file(&path).expect("removed");
-    let gone = next(&mut current).await;
-    assert_eq!(gone.policy.estate().group, "AGAIN");
-    assert!(gone.errors[0].ends_with("holds no `.gate` file"), "{:?}", gone.errors);
-
-    fs::create_dir(policies.path().join("plants")).expect("directory");
-    fs::write(policies.path().join("plants/b.gate"), policy("BELOW")).expect("written");
-    assert_eq!(next_group(&mut current).await, "BELOW");
-    fs::write(policies.path().join("plants/b.gate"), policy("DEEPER")).expect("written");
-    assert_eq!(next_group(&mut current).await, "DEEPER");
+    let modified = fs::metadata(&path).and_then(|metadata| metadata.modified()).expect("a time");
+    fs::write(&path, "ONE").expect("written");
+    File::options().write(true).open(&path).and_then(|file| file.set_modified(modified)).expect("set back");
+    assert_eq!(texts(&shelf), ["ONE", "two"]);
+    assert!(shelf.unchanged("b.gate", &fs::metadata(policies.path().join("b.gate")).expect("b.gate")).is_none());
 }
 
-#[tokio::test]
-async fn a_change_of_a_used_file_is_seen() {
-    let all = directory(&[("plant/a.gate", "use \"../common/estate.gate\""), ("common/estate.gate", &policy("ONE"))]);
-    // Nothing tells of it: the directory is looked at again all the same.
-    let watch = Watch::start(&all.path().join("plant"), Duration::from_millis(50)).await.expect("a policy");
-    let mut current = watch.subscribe();
-    fs::write(all.path().join("common/estate.gate"), policy("TWO")).expect("written");
-    assert_eq!(next_group(&mut current).await, "TWO");
-}
-
-#[tokio::test]
-async fn a_bad_policy_leaves_the_last_good_one_in_force() {
-    let policies = directory(&[("a.gate", &policy("GOOD"))]);
-    let watch = Watch::start(policies.path(), NEVER).await.expect("a policy");
-    let mut current = watch.subscribe();
-    let before = current.borrow_and_update().clone();
-
-    fs::write(policies.path().join("a.gate"), "estate abc.net\nthis is no policy").expect("written");
-    let bad = next(&mut current).await;
-    assert!(std::sync::Arc::ptr_eq(&bad.policy, &before.policy));
-    assert!(bad.errors.iter().any(|error| error.contains("a.gate:2")), "{:?}", bad.errors);
-
-    fs::write(policies.path().join("a.gate"), policy("GOOD AGAIN")).expect("written");
-    assert_eq!(next_group(&mut current).await, "GOOD AGAIN");
-}
-
-#[tokio::test]
-async fn links_that_are_swapped_are_seen() {
-    let policies = directory(&[("..1/a.gate", &policy("ONE")), ("..2/a.gate", &policy("TWO"))]);
-    symlink("..1", policies.path().join("..data")).expect("link");
-    symlink("..data/a.gate", policies.path().join("a.gate")).expect("link");
-    let watch = Watch::start(policies.path(), NEVER).await.expect("a policy");
-    let mut current = watch.subscribe();
-
-    symlink("..2", policies.path().join("..data_tmp")).expect("link");
-    fs::rename(policies.path().join("..data_tmp"), policies.path().join("..data")).expect("swapped");
-    assert_eq!(next_group(&mut current).await, "TWO");
-}
-
-#[tokio::test]
-async fn a_directory_that_is_replaced_is_found_again() {
-    let parent = directory(&[("policies/a.gate", &policy("ONE")), ("next/a.gate", &policy("TWO"))]);
-    let path = parent.path().join("policies");
-    let watch = Watch::start(&path, Duration::from_millis(100)).await.expect("a policy");
-    let mut current = watch.subscribe();
-
-    fs::remove_dir_all(&path).expect("removed");
-    let gone = next(&mut current).await;
-    assert!(!gone.errors.is_empty());
-    fs::rename(parent.path().join("next"), &path).expect("replaced");
-    while next(&mut current).await.policy.estate().group != "TWO" {}
-    fs::write(path.join("a.gate"), policy("THREE")).expect("written");
-    assert_eq!(next_group(&mut current).await, "THREE");
-}
-
-#[tokio::test]
-async fn nothing_starts_without_a_good_policy() {
-    let none = Watch::start(Path::new("/nowhere/at/all"), NEVER).await.expect_err("none");
-    assert_eq!(none, ["the policy directory `/nowhere/at/all` does not exist"]);
-    let bad = directory(&[("a.gate", "estate abc.net\n!"), ("b.gate", "?")]);
-    let bad = Watch::start(bad.path(), NEVER).await.expect_err("bad");
-    assert!(bad.len() >= 2 && bad.iter().all(|line| !line.contains('\n')), "{bad:?}");
+#[test]
+fn every_directory_that_matters_is_named() {
+    let outside = directory(&[("common/shared.gate", "shared")]);
+    let policies = directory(&[("a.gate", "a"), ("plants/b.gate", "b"), (".git/c.gate", "no"), ("empty/README", "")]);
+    symlink(outside.path().join("common/shared.gate"), policies.path().join("shared.gate")).expect("link");
+    let root = policies.path();
+    let named = gather(root, &Shelf::default()).directories;
+    let common = fs::canonicalize(outside.path().join("common")).expect("a path");
+    assert_eq!(named, BTreeSet::from([root.to_owned(), root.join("plants"), root.join("empty"), common]));
 }

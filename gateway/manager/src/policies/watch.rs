@@ -1,27 +1,28 @@
 //! Keeps the policy in force in step with its directory. Whatever the file system says only means
-//! "look again"; what counts is the content, which is also looked at every few seconds, as a
-//! watched directory can be replaced without a word.
+//! "look again"; what counts is the content, which is also read whole every few seconds, as not
+//! every file system says something.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
-use notify::{RecommendedWatcher, RecursiveMode};
-use notify_debouncer_full::{DebounceEventResult, Debouncer, RecommendedCache, new_debouncer};
-use policy_lang::{Policy, SourceFile};
+use policy_lang::{Diagnostic, Fingerprint, Policy, SourceFile};
 use session::Timestamp;
-use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::read;
+use super::eyes::{Eyes, Pace, Shared};
+use super::judge::Judge;
+use super::shelf::Shelf;
+use super::{Gathered, gather, git};
 use crate::clock;
 
-const DEBOUNCE: Duration = Duration::from_millis(100);
-/// How long the files must not have changed before they are taken.
-const STILL: Duration = Duration::from_millis(200);
-/// How often a directory is looked at that cannot be read: if it is not there, nothing in it stirs.
+/// How often a directory is looked at that cannot be read.
 const ABSENT_POLL: Duration = Duration::from_secs(1);
+/// How often the first look is repeated for directories that came to be meanwhile.
+const DEPTH: usize = 5;
+/// How many errors of a policy are logged.
+const LOGGED: usize = 20;
 
 /// The policy in force, and how the directory stands to it.
 #[derive(Clone, Debug)]
@@ -30,8 +31,34 @@ pub(crate) struct Current {
     pub(crate) policy: Arc<Policy>,
     /// Since when it is in force.
     pub(crate) since: Timestamp,
-    /// Why what is in the directory now is not in force; empty if it is.
-    pub(crate) errors: Vec<String>,
+    /// What is in the directory now, if that is not in force.
+    pub(crate) refused: Option<Arc<Refused>>,
+    /// How often what happened.
+    pub(crate) loads: Loads,
+}
+
+/// What was in the directory and could not take effect.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Refused {
+    /// Since when this is known.
+    pub(crate) since: Timestamp,
+    /// The identity of its files, where they could be read.
+    pub(crate) revision: Option<Fingerprint>,
+    /// Why: a line for each error.
+    pub(crate) errors: Reasons,
+}
+
+/// Counts of loads since the manager started.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Loads {
+    /// How many policies took effect.
+    pub(crate) taken: u64,
+    /// How many did not.
+    pub(crate) refused: u64,
+    /// How long the last one was read and judged.
+    pub(crate) took: Duration,
+    /// How long after the last event its outcome was known.
+    pub(crate) felt: Option<Duration>,
 }
 
 /// A policy that is kept in step with its directory for as long as this lives.
@@ -46,14 +73,31 @@ pub(crate) type Reasons = Vec<String>;
 
 impl Watch {
     /// Reads the directory for the first time, and from then on again and again.
-    pub(crate) async fn start(directory: &Path, poll: Duration) -> Result<Self, Reasons> {
+    pub(crate) async fn start(directory: &Path, pace: Pace) -> Result<Self, Reasons> {
+        let began = Instant::now();
+        let eyes = Eyes::new(directory);
+        let mut looking = Looking {
+            directory: directory.to_owned(),
+            told: eyes.shared(),
+            eyes: Arc::new(Mutex::new(eyes)),
+            shelf: Shelf::default(),
+            pace,
+        };
+        let judge = Judge::default();
         // Subscribe first, load second: no change falls between.
-        let mut eyes = Eyes::new(directory);
-        eyes.look();
-        let seen = Seen::take(directory).await;
-        let policy = seen.compiled().await?;
-        let (sender, current) = watch::channel(Current { policy, since: clock::wall(), errors: Vec::new() });
-        let task = tokio::spawn(follow(eyes, seen, sender, poll));
+        let mut look = looking.look(true).await;
+        for _ in 0..DEPTH {
+            if !look.blind {
+                break;
+            }
+            look = looking.look(false).await;
+        }
+        let seen = look.seen;
+        let policy = Arc::new(seen.judged(&judge).await?);
+        let Seen(Ok(in_force)) = seen.clone() else { return Err(Vec::new()) };
+        let loads = Loads { taken: 1, took: began.elapsed(), ..Loads::default() };
+        let (sender, current) = watch::channel(Current { policy, since: clock::wall(), refused: None, loads });
+        let task = tokio::spawn(follow(looking, judge, seen, in_force, sender));
         Ok(Self { current, task })
     }
 
@@ -69,41 +113,135 @@ impl Drop for Watch {
     }
 }
 
-async fn follow(mut eyes: Eyes, mut seen: Seen, sender: watch::Sender<Current>, poll: Duration) {
+async fn follow(
+    mut looking: Looking,
+    judge: Judge,
+    mut seen: Seen,
+    mut in_force: Arc<Vec<SourceFile>>,
+    sender: watch::Sender<Current>,
+) {
     loop {
-        let pause = if seen.0.is_ok() { poll } else { poll.min(ABSENT_POLL) };
-        tokio::select! {
-            () = eyes.stirred.notified() => {}
-            () = tokio::time::sleep(pause) => {}
-        }
-        eyes.look();
-        let mut now = Seen::take(&eyes.directory).await;
-        if now == seen {
-            continue;
-        }
-        // Half of a change may be a policy too, and a wider one: only what stands still counts.
-        loop {
-            tokio::time::sleep(STILL).await;
-            let again = Seen::take(&eyes.directory).await;
-            if again == now {
-                break;
-            }
-            now = again;
-        }
+        let pause = if seen.0.is_ok() { looking.pace.poll } else { looking.pace.poll.min(ABSENT_POLL) };
+        let told = tokio::select! {
+            () = looking.told.stirred() => true,
+            () = tokio::time::sleep(pause) => false,
+        };
+        let (now, last_event) = looking.whole(told, &seen).await;
         if now == seen {
             continue;
         }
         seen = now;
-        match seen.compiled().await {
+        if seen.0.as_ref().is_ok_and(|sources| *sources == in_force) {
+            tracing::info!(directory = %looking.directory.display(), "the policy in force is back in its directory");
+            sender.send_modify(|current| current.refused = None);
+            continue;
+        }
+        let began = Instant::now();
+        let judged = seen.judged(&judge).await;
+        let revision = seen.revision(&judged).await;
+        let took = began.elapsed();
+        match judged {
             Ok(policy) => {
-                tracing::info!(directory = %eyes.directory.display(), "a new policy is in force");
-                sender.send_replace(Current { policy, since: clock::wall(), errors: Vec::new() });
+                if let Ok(sources) = &seen.0 {
+                    in_force = sources.clone();
+                }
+                let revision = policy.fingerprint().short();
+                sender.send_modify(|current| {
+                    let loads = &mut current.loads;
+                    loads.taken += 1;
+                    (loads.took, loads.felt) = (took, last_event.map(|last| last.elapsed()));
+                    (current.policy, current.since, current.refused) = (Arc::new(policy), clock::wall(), None);
+                });
+                tracing::info!(directory = %looking.directory.display(), revision, ?took, "a new policy is in force");
             }
             Err(errors) => {
-                for error in &errors {
-                    tracing::error!(directory = %eyes.directory.display(), "the last good policy stays: {error}");
+                for error in errors.iter().take(LOGGED) {
+                    tracing::error!(directory = %looking.directory.display(), "the last good policy stays: {error}");
                 }
-                sender.send_modify(|current| current.errors = errors);
+                if let Some(more) = errors.len().checked_sub(LOGGED).filter(|more| *more > 0) {
+                    tracing::error!(directory = %looking.directory.display(), "the last good policy stays: {more} errors more");
+                }
+                let refused = Refused { since: clock::wall(), revision, errors };
+                sender.send_modify(|current| {
+                    let loads = &mut current.loads;
+                    loads.refused += 1;
+                    (loads.took, loads.felt) = (took, last_event.map(|last| last.elapsed()));
+                    current.refused = Some(Arc::new(refused));
+                });
+            }
+        }
+    }
+}
+
+/// Looks at a directory, and knows when what it sees is whole.
+struct Looking {
+    directory: PathBuf,
+    told: Arc<Shared>,
+    eyes: Arc<Mutex<Eyes>>,
+    shelf: Shelf,
+    pace: Pace,
+}
+
+/// One look.
+struct Look {
+    seen: Seen,
+    /// Whether it could have missed something, because not everything was watched yet.
+    blind: bool,
+    /// Whether something changed so shortly before that nobody may have told yet.
+    moving: bool,
+    /// Whether Git is just writing there.
+    unfinished: bool,
+}
+
+impl Looking {
+    /// What is in the directory, as soon as it is whole: half of a change may be a policy too, and
+    /// a wider one. It is whole when nothing has stirred for a while, or, where nobody tells of
+    /// what stirs or somebody always does, when two looks see the same. `before` is whole already.
+    async fn whole(&mut self, told: bool, before: &Seen) -> (Seen, Option<Instant>) {
+        let mut last: Option<Seen> = None;
+        loop {
+            let quiet = self.told.quiet(self.pace).await;
+            let Look { seen, blind, moving, unfinished } = self.look(!told).await;
+            let last_event = quiet.and_then(|(_, last)| last).filter(|_| told);
+            if unfinished {
+                last = None;
+            } else {
+                let undisturbed = told && !moving && quiet.is_some_and(|(events, _)| events == self.told.events());
+                if (undisturbed && !blind) || seen == *before || last.as_ref() == Some(&seen) {
+                    return (seen, last_event);
+                }
+                last = Some(seen);
+                if undisturbed {
+                    continue;
+                }
+            }
+            tokio::time::sleep(self.pace.still).await;
+        }
+    }
+
+    /// Looks once; `fresh` also at files that seem to be as they were.
+    async fn look(&mut self, fresh: bool) -> Look {
+        let directory = self.directory.clone();
+        let (eyes, still) = (self.eyes.clone(), self.pace.still);
+        let shelf = if fresh { Shelf::default() } else { self.shelf.clone() };
+        let looked = spawn_blocking(move || {
+            let unfinished = git::is_at_work(&directory);
+            let Gathered { sources, stamps, directories, changed } = gather(&directory, &shelf);
+            let moving = SystemTime::now().duration_since(changed).is_ok_and(|age| age < still);
+            let blind = eyes.lock().unwrap_or_else(PoisonError::into_inner).follow(directories);
+            let sources = sources.map(Arc::new).map_err(|error| error.to_string());
+            (Look { seen: Seen(sources), blind, moving, unfinished }, stamps)
+        });
+        match looked.await {
+            Ok((look, stamps)) => {
+                if let Seen(Ok(sources)) = &look.seen {
+                    self.shelf = Shelf::new(sources.clone(), stamps);
+                }
+                look
+            }
+            Err(error) => {
+                let why = format!("`{}` cannot be read: {error}", self.directory.display());
+                Look { seen: Seen(Err(why)), blind: false, moving: false, unfinished: false }
             }
         }
     }
@@ -114,69 +252,29 @@ async fn follow(mut eyes: Eyes, mut seen: Seen, sender: watch::Sender<Current>, 
 struct Seen(Result<Arc<Vec<SourceFile>>, String>);
 
 impl Seen {
-    async fn take(directory: &Path) -> Self {
-        let directory = directory.to_owned();
-        let read = tokio::task::spawn_blocking(move || read(&directory)).await;
-        Self(match read {
-            Ok(Ok(sources)) => Ok(Arc::new(sources)),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(error) => Err(error.to_string()),
-        })
-    }
-
-    async fn compiled(&self) -> Result<Arc<Policy>, Reasons> {
+    /// The policy that it is, or why it cannot take effect.
+    async fn judged(&self, judge: &Judge) -> Result<Policy, Reasons> {
         let sources = self.0.clone().map_err(|error| error.lines().map(str::to_owned).collect::<Vec<_>>())?;
-        let compiled = tokio::task::spawn_blocking(move || policy_lang::compile(&sources)).await;
-        let compilation = compiled.map_err(|error| vec![format!("the policy could not be compiled: {error}")])?;
-        let warn = compilation.policy.is_some();
-        if warn {
-            for warning in &compilation.diagnostics {
-                tracing::warn!("{warning}");
+        let judge = judge.clone();
+        let judged = spawn_blocking(move || judge.judge(&sources)).await;
+        let compilation = judged.map_err(|error| vec![format!("the policy could not be compiled: {error}")])?;
+        match compilation.policy {
+            Some(policy) => {
+                for warning in compilation.diagnostics.iter().take(LOGGED) {
+                    tracing::warn!("{warning}");
+                }
+                Ok(policy)
+            }
+            None => {
+                let errors = compilation.diagnostics.iter().filter(|diagnostic| diagnostic.is_error());
+                Err(errors.map(Diagnostic::to_string).collect())
             }
         }
-        compilation
-            .policy
-            .map(Arc::new)
-            .ok_or_else(|| compilation.diagnostics.iter().map(ToString::to_string).collect())
-    }
-}
-
-/// The subscription at the file system.
-struct Eyes {
-    directory: PathBuf,
-    stirred: Arc<Notify>,
-    debouncer: Option<Debouncer<RecommendedWatcher, RecommendedCache>>,
-    /// Which directory is watched: it may be replaced by another of the same name.
-    watched: Option<(u64, u64)>,
-}
-
-impl Eyes {
-    fn new(directory: &Path) -> Self {
-        let stirred = Arc::new(Notify::new());
-        let waker = stirred.clone();
-        // Any event, and any error too, means: look again.
-        let debouncer = new_debouncer(DEBOUNCE, None, move |_: DebounceEventResult| waker.notify_one())
-            .inspect_err(|error| tracing::warn!(%error, "the policy directory is not watched, only polled"))
-            .ok();
-        Self { directory: directory.to_owned(), stirred, debouncer, watched: None }
     }
 
-    /// Watches the directory that is there now.
-    fn look(&mut self) {
-        let Some(debouncer) = &mut self.debouncer else { return };
-        let there = std::fs::metadata(&self.directory).ok().map(|metadata| (metadata.dev(), metadata.ino()));
-        if there == self.watched {
-            return;
-        }
-        if self.watched.take().is_some() {
-            // It fails where the directory is gone, and its watch with it.
-            let _ = debouncer.unwatch(&self.directory);
-        }
-        if there.is_some() {
-            match debouncer.watch(&self.directory, RecursiveMode::Recursive) {
-                Ok(()) => self.watched = there,
-                Err(error) => tracing::warn!(%error, "the policy directory is not watched, only polled"),
-            }
-        }
+    /// The identity of files that became no policy.
+    async fn revision(&self, judged: &Result<Policy, Reasons>) -> Option<Fingerprint> {
+        let sources = self.0.clone().ok().filter(|_| judged.is_err())?;
+        spawn_blocking(move || Fingerprint::of_files(&sources)).await.ok()
     }
 }

@@ -24,6 +24,8 @@ use wire::token::JoinToken;
 
 use crate::{RunError, RunOptions, clock, init, run_until, token};
 
+mod policy;
+
 const POLICY: &str = "
 estate abc.net \"GROUP A\"
 gateway rs-1@abc.net \"Kyoto plant\" { lan 172.16.0.0/12 }
@@ -422,7 +424,8 @@ async fn a_link_that_takes_nothing_is_closed() {
     let policies = TempDir::new().expect("directory");
     std::fs::write(policies.path().join("plant.gate"), POLICY).expect("policy");
     let store = Arc::new(crate::store::Store::create(data.path()).await.expect("store"));
-    let watch = crate::policies::Watch::start(policies.path(), Duration::from_secs(3600)).await.expect("policy");
+    let pace = crate::policies::Pace::new(Duration::from_secs(3600), Duration::from_millis(100));
+    let watch = crate::policies::Watch::start(policies.path(), pace).await.expect("policy");
     let settings = access::Settings {
         next_session: session::SessionId(1),
         standby: Duration::from_secs(30),

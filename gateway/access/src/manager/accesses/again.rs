@@ -1,0 +1,180 @@
+//! Live sessions decided again when the policy changes (\[0007\]): no more permitted -> cut,
+//! shorter -> shortened, terminals gone -> only these. Whatever the new policy allows besides is
+//! for a new request: a live session is never extended.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use policy_lang::{Apparatus, Decision, FactValues, Fingerprint, Policy, Question};
+use session::message::{EndCause, ToGateway};
+use session::record::RecordState;
+use session::{End, Pair, SessionId, SessionPlan};
+
+use super::{Access, LOST_GRACE, Stage};
+use crate::manager::{After, Judged, Manager, Now, Output};
+use crate::narrow::missing;
+use crate::plan::{question, replan, untranslated};
+
+/// How many lost pairs a record names.
+const NAMED_PAIRS: usize = 8;
+/// A limit that moves by less was found at another millisecond, and is the same to people.
+const NOTICEABLE: Duration = Duration::from_secs(1);
+
+impl Manager {
+    pub(in crate::manager) fn policy_changed(&mut self, policy: Arc<Policy>, now: Now, out: &mut Vec<Output>) {
+        self.policy = Some(policy.clone());
+        self.judged = Judged::default();
+        let sessions: Vec<SessionId> = self.accesses.keys().copied().collect();
+        for session in sessions {
+            self.decide_again(session, &policy, now, out);
+        }
+        let struck_off: Vec<_> = self
+            .links
+            .iter()
+            .filter(|(id, _)| !policy.apparatus(id.as_str()).is_some_and(Apparatus::is_gateway))
+            .map(|(id, link)| (id.clone(), link.epoch))
+            .collect();
+        for (id, epoch) in struck_off {
+            let why = format!("the policy no longer declares the gateway {id}");
+            out.push(Output::CloseLink(id.clone(), epoch, why));
+            self.link_down(&id, epoch, now, out);
+        }
+        self.refresh_directory(out);
+    }
+
+    /// Decides a live session again, by the policy in force and at this moment.
+    pub(super) fn decide_again(&mut self, session: SessionId, policy: &Policy, now: Now, out: &mut Vec<Output>) {
+        let Some(access) = self.accesses.get_mut(&session).filter(|access| access.instructed.is_none()) else { return };
+        let another = access.revision != *policy.fingerprint();
+        self.judged.decided += u64::from(another);
+        let facts = FactValues::new();
+        let asked = &access.asked;
+        let question = question(asked.source.as_str(), asked.target.as_str(), now.wall, &asked.reason, &facts);
+        let elapsed = access.established.map(|at| now.monotonic.since(at));
+        let decision = match elapsed {
+            Some(elapsed) => policy.keep_open(&question, elapsed),
+            None => policy.decide(&question),
+        };
+        let permit = match decision {
+            Decision::Denial(denial) => return self.cut(session, denial.to_string(), policy.fingerprint(), now, out),
+            Decision::Permit(permit) => permit,
+        };
+        // The ends' routes are made for the LANs that they began with.
+        if let Some(why) = lans_changed(&access.plan, policy) {
+            return self.cut(session, why, policy.fingerprint(), now, out);
+        }
+        let Some(plan) = replan(&permit, &access.plan) else {
+            access.revision = *policy.fingerprint();
+            return;
+        };
+        // Where only time has passed, a limit that ends at the same moment is a shorter one.
+        let detail =
+            another.then(|| narrowing(access, &plan, policy, &question, elapsed.unwrap_or_default())).flatten();
+        self.judged.shortened += u64::from(detail.as_ref().is_some_and(|detail| detail.shortened));
+        self.judged.narrowed += u64::from(detail.as_ref().is_some_and(|detail| detail.narrowed));
+
+        access.plan = Arc::new(plan);
+        access.revision = *policy.fingerprint();
+        if let Some(at) = access.established {
+            access.deadline = access.plan.lease.map(|lease| at.after(lease + LOST_GRACE));
+        }
+        let plan = access.plan.clone();
+        if let Some(Narrowing { words, .. }) = detail {
+            let row = access.row(RecordState::SessionIsNarrowed, now, words);
+            self.record(vec![row.clone()], After::Keep(vec![row]), out);
+        }
+        for end in [&plan.source, &plan.target] {
+            self.send(end, ToGateway::PlanChanged { plan: plan.clone() }, out);
+        }
+    }
+
+    /// Ends an access that the policy of this revision denies.
+    fn cut(&mut self, session: SessionId, why: String, revision: &Fingerprint, now: Now, out: &mut Vec<Output>) {
+        let Some(Access { stage, plan, revision: before, .. }) = self.accesses.get(&session) else { return };
+        let rules = plan.rules.join(", ");
+        let why = format!("{why}, by policy {}; {rules} of policy {} permitted it", revision.short(), before.short());
+        self.judged.cut += 1;
+        match stage {
+            Stage::Established => self.instruct(session, EndCause::Policy(why), now, out),
+            Stage::Recording | Stage::AwaitingTarget | Stage::AwaitingHandshake => {
+                self.end_waiting(session, RecordState::Denied, why, now, out);
+            }
+        }
+    }
+}
+
+/// What a session has lost, for its record.
+struct Narrowing {
+    shortened: bool,
+    narrowed: bool,
+    words: String,
+}
+
+/// What a session loses with its next plan; `None` if it is nothing that people would notice.
+fn narrowing(
+    access: &Access,
+    plan: &SessionPlan,
+    policy: &Policy,
+    question: &Question<'_>,
+    elapsed: Duration,
+) -> Option<Narrowing> {
+    let limit = |lease: Option<Duration>| lease.unwrap_or(Duration::MAX);
+    let shortened = plan.lease.filter(|lease| limit(access.plan.lease).saturating_sub(*lease) >= NOTICEABLE);
+    let lost = missing(&access.plan.pairs, &plan.pairs, NOTICEABLE);
+    if shortened.is_none() && lost.is_empty() {
+        return None;
+    }
+    let mut words = format!("policy {} allows less than {}", policy.fingerprint().short(), access.revision.short());
+    if let Some(lease) = shortened {
+        let by = limiting(policy, question, elapsed, lease);
+        let before = access.plan.lease.map_or("none".to_owned(), said);
+        let _ = write!(words, "; the limit is {} instead of {before}{by}", said(lease));
+    }
+    words.push_str(&no_more(&lost));
+    let _ = write!(words, "; what is left is permitted by {}", plan.rules.join(", "));
+    Some(Narrowing { shortened: shortened.is_some(), narrowed: !lost.is_empty(), words })
+}
+
+/// The words for a LAN that is not what the plan holds.
+fn lans_changed(plan: &SessionPlan, policy: &Policy) -> Option<String> {
+    if let Err(why) = untranslated([&plan.source, &plan.target], policy) {
+        return Some(why);
+    }
+    let changed = |end: End| policy.lans_of(plan.apparatus(end).as_str()) != plan.lan(end);
+    let end = [End::Source, End::Target].into_iter().find(|end| changed(*end))?;
+    Some(format!("the LAN of {} has changed; open the session again", plan.apparatus(end)))
+}
+
+/// The rules for which a session of this lease ends when it does: those that say no at its end.
+fn limiting(policy: &Policy, question: &Question<'_>, elapsed: Duration, lease: Duration) -> String {
+    let ahead = SignedDuration::try_from(lease.saturating_sub(elapsed)).unwrap_or_default();
+    let Ok(then) = question.now.checked_add(ahead) else { return String::new() };
+    let decision = policy.keep_open(&Question { now: then, ..*question }, lease);
+    let rules = decision.denial().map(|denial| &denial.rules[..]).unwrap_or_default();
+    let places: Vec<String> = rules.iter().map(ToString::to_string).collect();
+    if places.is_empty() { String::new() } else { format!(" by {}", places.join(", ")) }
+}
+
+/// The words for pairs that a session has lost, or of which it has lost a part.
+fn no_more(lost: &[&Pair]) -> String {
+    let mut words = String::new();
+    for (n, pair) in lost.iter().take(NAMED_PAIRS).enumerate() {
+        let opening = if n == 0 { "; no more whole: " } else { ", " };
+        let Pair { rule, from, to, service, .. } = pair;
+        let _ = write!(words, "{opening}{from} -> {to} {service} (granted by {rule})");
+    }
+    if let Some(more) = lost.len().checked_sub(NAMED_PAIRS).filter(|more| *more > 0) {
+        let _ = write!(words, " and {more} more");
+    }
+    words
+}
+
+/// A duration as policies write it: `1h`, `30min`, `1h 5min 3s`.
+fn said(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let parts = [(seconds / 3600, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s")];
+    let words: Vec<String> = parts.into_iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect();
+    if words.is_empty() { format!("{} ms", duration.as_millis()) } else { words.join(" ") }
+}

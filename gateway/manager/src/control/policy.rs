@@ -1,0 +1,119 @@
+//! What the manager says about its policy.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use policy_lang::{Apparatus, Fingerprint};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use wire::control::{GitRevision, PolicyMetrics, PolicyStatus, RefusedPolicy};
+use wire::text::rfc3339;
+
+use crate::brain::{Brain, Stopped};
+use crate::policies::{Current, git_revision, read};
+
+/// How many errors of a refused policy are told.
+const TOLD: usize = 100;
+
+/// Answers for the policy, and remembers where in Git each policy in force came from: once another
+/// commit is checked out, nobody can say it any more.
+#[derive(Clone)]
+pub(crate) struct PolicyDesk {
+    brain: Brain,
+    policies: watch::Receiver<Current>,
+    directory: PathBuf,
+    remembered: Arc<Mutex<Option<Remembered>>>,
+}
+
+/// Where the policy in force came from.
+#[derive(Clone)]
+struct Remembered {
+    policy: Fingerprint,
+    git: Option<GitRevision>,
+}
+
+impl PolicyDesk {
+    pub(crate) fn new(brain: Brain, policies: watch::Receiver<Current>, directory: &Path) -> Self {
+        Self { brain, policies, directory: directory.to_owned(), remembered: Arc::default() }
+    }
+
+    /// Asks Git about each policy that takes effect, for as long as there is a manager.
+    pub(crate) async fn remember(mut self) {
+        let mut asked = None;
+        loop {
+            let in_force = *self.policies.borrow_and_update().policy.fingerprint();
+            if asked != Some(in_force) {
+                asked = Some(in_force);
+                self.ask_git(in_force).await;
+            }
+            if self.policies.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Asks Git, and remembers the answer if the policy in force was still in its directory.
+    async fn ask_git(&self, in_force: Fingerprint) {
+        let git = git_revision(&self.directory).await;
+        let directory = self.directory.clone();
+        let there = spawn_blocking(move || read(&directory).ok().map(|sources| Fingerprint::of_files(&sources)));
+        if there.await.is_ok_and(|there| there == Some(in_force)) {
+            *self.remembered() = Some(Remembered { policy: in_force, git });
+        }
+    }
+
+    /// Where this policy came from, as far as it was found out.
+    fn place_of(&self, policy: Fingerprint) -> Option<GitRevision> {
+        self.remembered().as_ref().filter(|remembered| remembered.policy == policy)?.git.clone()
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, Option<Remembered>> {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) async fn status(&self) -> Result<PolicyStatus, Stopped> {
+        let current = self.policies.borrow().clone();
+        let revision = *current.policy.fingerprint();
+        // A clean place stays true. To commit what was not changes no file, so that nobody told.
+        if current.refused.is_none() && self.place_of(revision).is_none_or(|git| git.dirty) {
+            self.ask_git(revision).await;
+        }
+        let git = self.place_of(revision);
+        let (targets, rules) = current.policy.size();
+        Ok(PolicyStatus {
+            directory: self.directory.display().to_string(),
+            revision: revision.to_string(),
+            git,
+            since: rfc3339(current.since),
+            gateways: current.policy.apparatuses().filter(|apparatus| Apparatus::is_gateway(apparatus)).count(),
+            targets,
+            rules,
+            refused: current.refused.as_ref().map(|refused| RefusedPolicy {
+                since: rfc3339(refused.since),
+                revision: refused.revision.as_ref().map(Fingerprint::to_string),
+                errors: refused.errors.iter().take(TOLD).cloned().collect(),
+                total: refused.errors.len(),
+            }),
+            metrics: self.metrics(&current).await?,
+        })
+    }
+
+    async fn metrics(&self, current: &Current) -> Result<PolicyMetrics, Stopped> {
+        let [last, all] = self.brain.judged().await?;
+        let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Ok(PolicyMetrics {
+            reloads: current.loads.taken,
+            refusals: current.loads.refused,
+            last_load_ms: milliseconds(current.loads.took),
+            last_felt_ms: current.loads.felt.map_or(0, milliseconds),
+            sessions_decided: all.decided,
+            sessions_cut: all.cut,
+            sessions_shortened: all.shortened,
+            sessions_narrowed: all.narrowed,
+            last_cut: last.cut,
+            last_shortened: last.shortened,
+            last_narrowed: last.narrowed,
+        })
+    }
+}
