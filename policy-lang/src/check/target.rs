@@ -57,10 +57,10 @@ impl Checker<'_, '_> {
         }
         // Who is dispatched depends on the permits of all blocks, so it comes after them.
         for mut block in blocks {
-            let errors = self.diagnostics.iter().filter(|d| d.is_error()).count();
+            let before = self.diagnostics.len();
             block.target.responses = self.responses(&block, model, known);
             // A warning would only repeat what an error in the same target has said.
-            if block.clean && self.diagnostics.iter().filter(|d| d.is_error()).count() == errors {
+            if block.clean && !self.diagnostics[before..].iter().any(Diagnostic::is_error) {
                 if block.target.cap.is_none() && model.estate.cap.is_none() {
                     self.unlimited(&block.target);
                 }
@@ -109,7 +109,7 @@ impl Checker<'_, '_> {
         let limit = self.limit(&decl.limits);
         let mut checked: Vec<_> =
             decl.conditions.iter().filter_map(|c| self.condition(c, &mut known.conditions)).collect();
-        checked.extend(self.during(decl, &known.windows));
+        checked.extend(self.during(decl, &mut known.windows));
         checked.shrink_to_fit();
         let gateways = gateways(&sources, target, model);
         let own = self.lines(&decl.terminals, target, &gateways, model, &known.lans);

@@ -12,9 +12,14 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use std::collections::HashMap;
 
-/// The Cedar text of each window; `None` for one that is wrong itself.
+/// What is known about windows so far.
 #[derive(Debug, Default)]
-pub(super) struct Windows(HashMap<String, Option<String>>);
+pub(super) struct Windows {
+    /// The Cedar text of each; `None` for one that is wrong itself.
+    cedar: HashMap<String, Option<String>>,
+    /// The conditions of `during`, by their texts: most rules of a large policy share a few.
+    conditions: HashMap<String, Condition>,
+}
 
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 const MINUTES: u16 = 24 * 60;
@@ -46,13 +51,13 @@ impl Checker<'_, '_> {
                 continue;
             }
             let cedar = self.window(decl, model);
-            windows.0.insert(name.node.clone(), cedar);
+            windows.cedar.insert(name.node.clone(), cedar);
         }
         windows
     }
 
     /// The `during` of a rule as a condition; `None` if there is none or it is wrong.
-    pub(super) fn during(&mut self, rule: &RuleDecl, windows: &Windows) -> Option<Condition> {
+    pub(super) fn during(&mut self, rule: &RuleDecl, windows: &mut Windows) -> Option<Condition> {
         let first = rule.during.first()?;
         for other in &rule.during[1..] {
             let (file, line, column, _) = self.sources.place(first.span);
@@ -60,7 +65,9 @@ impl Checker<'_, '_> {
             let message = "a rule says `during` once";
             self.report(Code::Duplicate, other.span, message, "the second one", Some(help));
         }
-        self.spans(first, windows).map(Condition::of_window)
+        let cedar = self.spans(first, windows)?;
+        let known = windows.conditions.entry(cedar);
+        Some(known.or_insert_with_key(|cedar| Condition::of_window(cedar.clone())).clone())
     }
 
     fn spans(&mut self, decl: &DuringDecl, windows: &Windows) -> Option<String> {
@@ -69,7 +76,7 @@ impl Checker<'_, '_> {
         for span in &decl.spans {
             let part = match (&span.times, days(&span.days.node)) {
                 (None, None) => self.named(&span.days, windows),
-                (Some(times), None) if windows.0.contains_key(&span.days.node) => {
+                (Some(times), None) if windows.cedar.contains_key(&span.days.node) => {
                     let message = format!("window `{}` has times of its own", span.days.node);
                     let help = "write the window alone, or days with these times: `mon-fri 07:00-19:00`".to_owned();
                     self.report(Code::BadWindow, times.span, message, "one time too many", Some(help));
@@ -84,10 +91,10 @@ impl Checker<'_, '_> {
     }
 
     fn named(&mut self, name: &Word, windows: &Windows) -> Option<String> {
-        match windows.0.get(&name.node) {
+        match windows.cedar.get(&name.node) {
             Some(cedar) => cedar.clone(),
             None => {
-                let names = windows.0.keys().map(String::as_str).chain(DAYS).chain(["daily"]);
+                let names = windows.cedar.keys().map(String::as_str).chain(DAYS).chain(["daily"]);
                 self.unknown(Code::UnknownWindow, "time window", name, "no such window, and no day", names);
                 None
             }
