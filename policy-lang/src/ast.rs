@@ -1,6 +1,8 @@
 //! What the grammar reads, before anything is known about it.
 //! Ids, addresses, numbers and durations are still words with their places here.
 
+pub(crate) mod assert;
+
 use crate::source::{Span, Word};
 
 /// One file of a policy as read, or several together.
@@ -11,7 +13,11 @@ pub(crate) struct Ast {
     pub(crate) gateways: Vec<GatewayDecl>,
     pub(crate) groups: Vec<GroupDecl>,
     pub(crate) lets: Vec<LetDecl>,
+    pub(crate) windows: Vec<WindowDecl>,
+    pub(crate) uses: Vec<UseDecl>,
     pub(crate) targets: Vec<TargetDecl>,
+    pub(crate) tests: Vec<assert::TestDecl>,
+    pub(crate) nevers: Vec<assert::NeverDecl>,
     /// Words of what could not be read: a name that occurs among them is not called
     /// unknown as well.
     pub(crate) unread: std::collections::HashSet<String>,
@@ -20,12 +26,16 @@ pub(crate) struct Ast {
 impl Ast {
     /// Adds what another file declares outside of targets, and gives its targets back.
     pub(crate) fn absorb(&mut self, other: Ast) -> Vec<TargetDecl> {
-        let Ast { estates, facts, gateways, groups, lets, targets, unread } = other;
+        let Ast { estates, facts, gateways, groups, lets, windows, uses, tests, nevers, targets, unread } = other;
         self.estates.extend(estates);
         self.facts.extend(facts);
         self.gateways.extend(gateways);
         self.groups.extend(groups);
         self.lets.extend(lets);
+        self.windows.extend(windows);
+        self.uses.extend(uses);
+        self.tests.extend(tests);
+        self.nevers.extend(nevers);
         self.unread.extend(unread);
         targets
     }
@@ -60,12 +70,19 @@ pub(crate) enum LiteralDecl {
 pub(crate) struct GatewayDecl {
     pub(crate) id: Word,
     pub(crate) title: Option<Word>,
-    pub(crate) lans: Vec<Word>,
+    pub(crate) lans: Vec<LanDecl>,
     pub(crate) addresses: Vec<Word>,
     pub(crate) terminals: Vec<(Word, Word)>,
     pub(crate) clients: Vec<ClientDecl>,
     /// Part of it could not be read, so what is missing may be there.
     pub(crate) damaged: bool,
+}
+
+/// A prefix, and the one by which the estate knows it where that is another.
+#[derive(Debug)]
+pub(crate) struct LanDecl {
+    pub(crate) prefix: Word,
+    pub(crate) known_as: Option<Word>,
 }
 
 #[derive(Debug)]
@@ -90,12 +107,41 @@ pub(crate) struct LetDecl {
 }
 
 #[derive(Debug)]
+pub(crate) struct WindowDecl {
+    pub(crate) name: Word,
+    /// Absent where only dates are given.
+    pub(crate) spans: Option<Vec<TimeSpanDecl>>,
+    pub(crate) from: Vec<Word>,
+    pub(crate) until: Vec<Word>,
+}
+
+/// Days and the time on them; in `during` it may also be the name of a window.
+#[derive(Debug)]
+pub(crate) struct TimeSpanDecl {
+    pub(crate) days: Word,
+    pub(crate) times: Option<Word>,
+}
+
+#[derive(Debug)]
+pub(crate) struct DuringDecl {
+    pub(crate) span: Span,
+    pub(crate) spans: Vec<TimeSpanDecl>,
+}
+
+#[derive(Debug)]
+pub(crate) struct UseDecl {
+    /// The path as it is written, its place with the quotes.
+    pub(crate) path: Word,
+}
+
+#[derive(Debug)]
 pub(crate) struct TargetDecl {
     pub(crate) span: Span,
     pub(crate) id: Word,
     pub(crate) limits: Vec<Word>,
     pub(crate) terminals: Vec<TerminalsDecl>,
     pub(crate) rules: Vec<RuleDecl>,
+    pub(crate) responses: Vec<ResponseDecl>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -115,6 +161,7 @@ pub(crate) struct RuleDecl {
     pub(crate) limits: Vec<Word>,
     pub(crate) terminals: Vec<TerminalsDecl>,
     pub(crate) conditions: Vec<ConditionDecl>,
+    pub(crate) during: Vec<DuringDecl>,
     pub(crate) damaged: bool,
 }
 
@@ -143,4 +190,56 @@ pub(crate) struct TerminalsDecl {
 pub(crate) struct ServiceDecl {
     pub(crate) protocol: Word,
     pub(crate) ports: Vec<Word>,
+}
+
+#[derive(Debug)]
+pub(crate) struct ResponseDecl {
+    /// From `watch` or `on` to the terminal or the kind of trigger.
+    pub(crate) span: Span,
+    pub(crate) trigger: TriggerDecl,
+    pub(crate) dispatches: Vec<DispatchDecl>,
+    pub(crate) damaged: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum TriggerDecl {
+    Watch {
+        terminal: Word,
+        probes: Vec<ProbeDecl>,
+    },
+    /// The Cedar text between the braces.
+    Alert(Word),
+    Request,
+}
+
+#[derive(Debug)]
+pub(crate) struct ProbeDecl {
+    pub(crate) span: Span,
+    pub(crate) kind: Word,
+    pub(crate) parts: Vec<ProbePart>,
+}
+
+/// `every 10s`, or a bare `443` or `"/health"`.
+#[derive(Debug)]
+pub(crate) struct ProbePart {
+    pub(crate) option: Option<Word>,
+    pub(crate) value: Word,
+    pub(crate) quoted: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct DispatchDecl {
+    /// From `dispatch` to the end of its candidates.
+    pub(crate) span: Span,
+    /// Absent for `by priority`.
+    pub(crate) named: Option<Vec<SourceDecl>>,
+    pub(crate) confirm: Vec<Word>,
+    pub(crate) close: Vec<CloseDecl>,
+}
+
+#[derive(Debug)]
+pub(crate) struct CloseDecl {
+    /// The whole `close on recovery after 10min`.
+    pub(crate) words: Word,
+    pub(crate) after: Option<Word>,
 }

@@ -1,12 +1,16 @@
 //! From what was read to what it means, with every error on the way.
 //! Nothing stops at the first fault: a name that is wrong costs its own message, not those of others.
 
+mod assert;
 mod condition;
 mod cover;
 mod declare;
 mod ends;
 mod lan;
+mod respond;
 mod target;
+mod uses;
+mod window;
 
 use crate::ast::Ast;
 use crate::diagnostic::{Code, Diagnostic};
@@ -14,9 +18,8 @@ use crate::estate::Estate;
 use crate::model::{Base, Model};
 use crate::rule::RuleRef;
 use crate::source::{Sources, Span, Word};
-use condition::Conditions;
 pub(crate) use condition::labels;
-use lan::Lans;
+pub(crate) use condition::tokens::parts;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -28,12 +31,6 @@ const SUGGESTIONS: usize = 100;
 pub(crate) struct Ground {
     pub(crate) base: Arc<Base>,
     known: Known,
-}
-
-/// What rules may name, beside apparatuses and groups.
-struct Known {
-    lans: Lans,
-    conditions: Conditions,
 }
 
 /// One run's reports.
@@ -70,19 +67,35 @@ pub(crate) fn ground(ast: &Ast, labels: BTreeSet<String>, reports: &mut Reports<
         facts: checker.facts(ast),
         labels,
     }));
+    checker.uses(ast);
     let lans = checker.apparatuses(ast, &mut model);
     checker.groups(ast, &mut model);
     let conditions = checker.lets(ast, &model);
-    Ground { base: model.base, known: Known { lans, conditions } }
+    let windows = checker.windows(ast, &model);
+    Ground { base: model.base, known: Known { lans, windows, conditions } }
 }
 
 impl Ground {
     /// Checks some targets: all blocks of each of them are among `ast`'s.
     pub(crate) fn targets(&mut self, ast: &Ast, reports: &mut Reports<'_, '_>) -> Model {
         let mut model = Model::on(Arc::clone(&self.base));
-        Checker::new(reports).targets(ast, &mut model, &self.known.lans, &mut self.known.conditions);
+        Checker::new(reports).targets(ast, &mut model, &mut self.known);
         model
     }
+
+    /// Checks what the policy asserts about itself, against all of its targets.
+    pub(crate) fn assertions(&mut self, ast: &Ast, model: &mut Model, reports: &mut Reports<'_, '_>) {
+        let mut checker = Checker::new(reports);
+        model.tests = checker.tests(ast, model);
+        model.nevers = checker.nevers(ast, &mut self.known.conditions);
+    }
+}
+
+/// What rules may name, beside apparatuses and groups.
+struct Known {
+    lans: lan::Lans,
+    windows: window::Windows,
+    conditions: condition::Conditions,
 }
 
 /// Where errors go while a policy is checked.

@@ -64,8 +64,28 @@ codes! {
     ConditionType "P028" Error "a condition that does not fit the types of its context";
     BadFact "P029" Error "a fact whose type, default or party is wrong";
     NoLan "P030" Error "a gateway without a LAN";
+    UnknownWindow "P031" Error "an unknown time window";
+    BadWindow "P032" Error "a day, time or date of a window that is wrong, or a window of nothing";
+    NoCandidate "P033" Error "a dispatch without anybody who holds a permit, or that names one who holds none";
+    BadResponse "P034" Error "a watch or a dispatch that lacks a part, or has one that does not fit";
+    BadAlias "P035" Error "an alias that does not fit its prefix";
+    BadUse "P036" Error "a file that `use` may not name, or that is not there";
+    UseCycle "P037" Error "files that use each other in a circle";
+    BadMoment "P040" Error "a moment of a test that cannot be read";
+    UnknownFact "P041" Error "a test gives a fact that there is not";
+    WrongFact "P042" Error "a test gives a fact a value of another type";
+    BadCase "P043" Error "a case of a test that contradicts itself";
+    UnknownAction "P044" Error "a never about an action that there is not";
+    TestFails "P045" Error "a test fails";
+    NeverRefuted "P046" Error "a never is refuted";
     Covered "P050" Warning "a permit that adds nothing";
     Unlimited "P051" Warning "a permit whose sessions never end by themselves";
+    OnlyWhen "P052" Warning "a candidate that only a condition could enable";
+    Tie "P053" Warning "a dispatch by priority that comes down to the order of the files";
+    UnusedTerminals "P054" Warning "`terminals` of a target that none of its permits uses";
+    EmptyTest "P056" Warning "a test without cases";
+    VacuousNever "P057" Warning "a never that no request could meet, whatever the rules";
+    NeverInPart "P058" Warning "a never that could be checked in part only";
 }
 
 impl fmt::Display for Code {

@@ -41,6 +41,8 @@ struct Memo {
     /// In path order.
     files: Vec<FileMemo>,
     ground: Ground,
+    /// What the policy asserts about itself; it is checked in each run, against all targets.
+    assertions: Ast,
     /// The ground's own reports.
     reports: Vec<Diagnostic>,
     /// Whether the ground is the same whatever stands in targets, and whatever cannot be read there.
@@ -93,7 +95,7 @@ impl Compiler {
         let (mut memo, fresh) = again.unwrap_or_else(|| Memo::anew(&sources, &digests));
         let unread: HashSet<String> = memo.files.iter().flat_map(|file| &file.unread).cloned().collect();
         let linked = memo.check(&sources, &unread, fresh);
-        let compilation = memo.compilation(&sources, linked, Fingerprint::of(digests.into_iter()));
+        let compilation = memo.compilation(&sources, &unread, linked, Fingerprint::of(digests.into_iter()));
         self.memo = Some(memo);
         compilation
     }
@@ -119,7 +121,9 @@ impl Memo {
         let mut reports = Reports::new(sources, &ast.unread);
         let ground = check::ground(&ast, labels, &mut reports);
         let settled = reports.diagnostics.is_empty() && !reports.entangled;
-        (Self { files, ground, reports: reports.diagnostics, settled, world: None }, fresh)
+        let reports = reports.diagnostics;
+        let assertions = Ast { tests: ast.tests, nevers: ast.nevers, ..Ast::default() };
+        (Self { files, ground, assertions, reports, settled, world: None }, fresh)
     }
 
     /// Reads what has changed; `None` where more than targets has.
@@ -187,19 +191,28 @@ impl Memo {
         checked
     }
 
-    fn compilation(&mut self, sources: &Sources<'_>, linked: Option<Checked>, fingerprint: Fingerprint) -> Compilation {
+    fn compilation(
+        &mut self,
+        sources: &Sources<'_>,
+        unread: &HashSet<String>,
+        linked: Option<Checked>,
+        fingerprint: Fingerprint,
+    ) -> Compilation {
         let checked = || self.files.iter().filter_map(|file| file.checked.as_ref()).chain(&linked);
         let reports = self.files.iter().flat_map(|file| &file.reports).chain(&self.reports);
         let mut diagnostics: Vec<Diagnostic> =
             reports.chain(checked().flat_map(|checked| &checked.reports)).cloned().collect();
+        let mut model = Model::on(Arc::clone(&self.ground.base));
+        for checked in checked() {
+            model.targets.extend(checked.targets.iter().cloned());
+            model.literal_hosts.extend(&checked.literal_hosts);
+        }
+        model.targets.sort_by_key(|target| target.at);
+        let mut reports = Reports::new(sources, unread);
+        self.ground.assertions(&self.assertions, &mut model, &mut reports);
+        diagnostics.extend(reports.diagnostics);
         let mut policy = None;
         if !diagnostics.iter().any(Diagnostic::is_error) {
-            let mut model = Model::on(Arc::clone(&self.ground.base));
-            for checked in checked() {
-                model.targets.extend(checked.targets.iter().cloned());
-                model.literal_hosts.extend(&checked.literal_hosts);
-            }
-            model.targets.sort_by_key(|target| target.at);
             match self.world.clone().map_or_else(|| World::new(&model).map(Arc::new), Ok) {
                 Ok(world) => {
                     self.world = Some(Arc::clone(&world));
@@ -213,8 +226,7 @@ impl Memo {
                 }
             }
         }
-        let place = |d: &Diagnostic| (d.span.start, d.severity, d.code);
-        diagnostics.sort_by(|a, b| (&a.file, place(a)).cmp(&(&b.file, place(b))));
+        sort(&mut diagnostics);
         Compilation { policy, diagnostics }
     }
 }
@@ -236,6 +248,12 @@ impl FileMemo {
         };
         (memo, ast)
     }
+}
+
+/// By file and place.
+pub(crate) fn sort(diagnostics: &mut [Diagnostic]) {
+    let place = |d: &Diagnostic| (d.span.start, d.severity, d.code);
+    diagnostics.sort_by(|a, b| (&a.file, place(a)).cmp(&(&b.file, place(b))));
 }
 
 /// The files that have a target of which another file has a block too, in order.

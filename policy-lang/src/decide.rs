@@ -2,9 +2,13 @@
 //! Cedar answers; this asks it, takes any error for a denial, and says how long the answer holds.
 
 mod act;
+mod advise;
+mod alone;
 mod denial;
 mod lease;
+pub(crate) mod packet;
 mod request;
+mod respond;
 
 use crate::ast::Effect;
 use crate::estate::Apparatus;
@@ -18,10 +22,14 @@ use crate::policy::{CompiledTarget, Policy};
 use crate::respond::Incident;
 use crate::rule::RuleRef;
 pub use act::{Act, Asked};
+pub use advise::{Advice, AskedFact, Forbidding, NearPair, NearPermit, PairMiss, Part};
+pub(crate) use alone::{Met, condition_set};
 use cedar_policy::{Authorizer, Decision as CedarDecision};
 pub use denial::{Denial, DenialReason};
 use jiff::Timestamp;
+pub use packet::{Packet, PacketError};
 pub use request::{PacketEnd, PacketQuestion, Protocol};
+pub use respond::{Candidate, Dispatching, Watched};
 use std::time::Duration;
 
 /// What is asked: may this source have a session to this target, now?
@@ -237,6 +245,23 @@ impl Policy {
         rules.iter().map(|n| all[*n].place.clone()).collect()
     }
 
+    /// The permits that match, by their places among the target's rules, `elapsed` after the
+    /// establishment and whatever limits say; none where the answer is no.
+    pub(crate) fn matching(&self, question: &Question<'_>, elapsed: Duration) -> Vec<usize> {
+        let Ok(known) = self.know(question) else { return vec![] };
+        match self.ask(known, Action::OpenSession, question.now, elapsed, None) {
+            Answer::Yes(rules) => rules,
+            Answer::No(_) | Answer::Failed(..) => vec![],
+        }
+    }
+
+    /// Whether a live session stays, without a look at how much longer.
+    #[cfg(test)]
+    pub(crate) fn stays(&self, question: &Question<'_>, elapsed: Duration) -> bool {
+        let Ok(known) = self.know(question) else { return false };
+        matches!(self.ask(known, Action::KeepOpen, question.now, elapsed, None), Answer::Yes(_))
+    }
+
     fn judge(&self, question: &Question<'_>, action: Action, elapsed: Duration) -> Decision {
         let known = match self.know(question) {
             Ok(known) => known,
@@ -309,16 +334,7 @@ impl Policy {
         elapsed: Duration,
         packet: Option<&PacketQuestion<'_>>,
     ) -> Answer {
-        let request = match self.request(
-            known.question,
-            (known.source, known.target),
-            action,
-            slice.wants(),
-            now,
-            elapsed,
-            packet,
-            None,
-        ) {
+        let request = match self.request(known, action, slice.wants(), now, elapsed, packet, None) {
             Ok(request) => request,
             Err(error) => return Answer::Failed(error, vec![]),
         };

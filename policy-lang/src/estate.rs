@@ -1,7 +1,9 @@
 //! The estate that a policy declares: its apparatuses, their LANs and terminals.
 //! These are words shared with whoever draws, builds or routes it; nothing here decides.
 
+use crate::values;
 use ipnet::IpNet;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -17,6 +19,14 @@ pub struct Estate {
     pub zone: TimeZone,
     /// The longest any session in the estate may last.
     pub cap: Option<Duration>,
+}
+
+impl Estate {
+    /// A moment: RFC 3339, or without an offset as the estate's clocks show it
+    /// (`2026-01-05T12:00`). The error says how to write one.
+    pub fn moment(&self, text: &str) -> Result<Timestamp, String> {
+        values::moment(text, &self.zone)
+    }
 }
 
 /// Whatever can be a session's end.
@@ -35,8 +45,11 @@ pub struct Apparatus {
 pub enum ApparatusKind {
     /// Stands before a LAN.
     Gateway {
-        /// The prefixes of its LAN; at least one.
+        /// The prefixes of its LAN as the estate knows them; at least one. All other
+        /// addresses of an estate are such ones as well.
         lans: Vec<IpNet>,
+        /// Those of its prefixes that the estate knows by another one than its machines do.
+        aliases: Vec<Alias>,
         /// Its own address on that LAN.
         address: Option<IpAddr>,
         /// Hosts of its LAN that have a name in the policy.
@@ -51,6 +64,46 @@ pub enum ApparatusKind {
         /// Where in the house it belongs.
         division: Option<String>,
     },
+}
+
+/// A prefix of a LAN that the estate knows by another, because several LANs have the same:
+/// `lan 192.168.1.0/24 as 10.201.7.0/24`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Alias {
+    /// The prefix in which the machines of that LAN have their addresses.
+    pub real: IpNet,
+    /// The prefix by which everybody else knows it; of the same length.
+    pub known_as: IpNet,
+}
+
+impl Alias {
+    /// The estate's address for one that a machine has; `None` if it is not of this prefix.
+    pub fn known(&self, real: IpAddr) -> Option<IpAddr> {
+        translate(real, self.real, self.known_as)
+    }
+
+    /// The address that a machine has for one of the estate's; `None` if it is not of this prefix.
+    pub fn real(&self, known: IpAddr) -> Option<IpAddr> {
+        translate(known, self.known_as, self.real)
+    }
+}
+
+/// The address at the same place in another prefix.
+fn translate(address: IpAddr, from: IpNet, to: IpNet) -> Option<IpAddr> {
+    if !from.contains(&address) || from.prefix_len() != to.prefix_len() {
+        return None;
+    }
+    match (address, to) {
+        (IpAddr::V4(address), IpNet::V4(to)) => {
+            let host = u32::from(address) & u32::from(to.hostmask());
+            Some(IpAddr::V4((u32::from(to.network()) | host).into()))
+        }
+        (IpAddr::V6(address), IpNet::V6(to)) => {
+            let host = u128::from(address) & u128::from(to.hostmask());
+            Some(IpAddr::V6((u128::from(to.network()) | host).into()))
+        }
+        _ => None,
+    }
 }
 
 /// A host without our software that has a name in the policy.
@@ -77,6 +130,11 @@ impl Apparatus {
         match &self.kind {
             ApparatusKind::Gateway { address, .. } | ApparatusKind::Client { address, .. } => *address,
         }
+    }
+
+    /// Whether it is a gateway whose machines have other addresses than the estate knows.
+    pub fn has_aliases(&self) -> bool {
+        matches!(&self.kind, ApparatusKind::Gateway { aliases, .. } if !aliases.is_empty())
     }
 
     /// Whether it is a gateway.

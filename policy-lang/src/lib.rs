@@ -30,6 +30,7 @@
 
 #![deny(clippy::disallowed_methods)]
 
+mod assert;
 mod ast;
 mod check;
 mod codes;
@@ -44,24 +45,35 @@ mod lower;
 mod model;
 mod pair;
 mod parse;
+mod plan;
 mod policy;
 pub mod proof;
 mod respond;
 mod rule;
 mod source;
+mod survey;
+mod uses;
 mod values;
 
+pub use assert::{
+    CaseResult, Counterexample, Coverage, Never, NeverOutcome, NeverResult, Outcome, RuleKind, TestReport, TestResult,
+    Undecided, load,
+};
 pub use compile::{Compilation, Compiler, compile};
 pub use decide::{
-    Act, Action, Asked, Decision, Denial, DenialReason, PacketEnd, PacketQuestion, Permit, Protocol, Question, Reach,
-    Selectable,
+    Act, Action, Advice, Asked, AskedFact, Candidate, Decision, Denial, DenialReason, Dispatching, Forbidding, NearPair,
+    NearPermit, Packet, PacketEnd, PacketError, PacketQuestion, PairMiss, Part, Permit, Protocol, Question, Reach,
+    Selectable, Watched,
 };
 pub use diagnostic::{Code, Diagnostic, Severity};
-pub use estate::{Apparatus, ApparatusKind, Estate, Terminal, TerminalAddress};
+pub use estate::{Alias, Apparatus, ApparatusKind, Estate, Terminal, TerminalAddress};
 pub use facts::{Fact, FactError, FactType, FactValue, FactValues, Party};
 pub use fingerprint::Fingerprint;
 pub use pair::{HostSpec, Pair, Ports, Service, Side};
+pub use plan::{Change, Kind, LiveOutcome, LiveSession, Plan, PlanLine, Verdict, live, plan};
 pub use policy::{LiteralHost, Policy};
 pub use respond::{Alert, Cause, Incident, Probe, Watch};
 pub use rule::RuleRef;
 pub use source::SourceFile;
+pub use survey::{SCENARIOS, Scenario, Survey};
+pub use uses::{Use, uses};

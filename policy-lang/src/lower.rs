@@ -2,6 +2,7 @@
 //! Policies are built as Cedar's own syntax trees when a question needs them, and only those that can concern it,
 //! so that a request costs the same in an estate of any size.
 
+pub(crate) mod alert;
 pub(crate) mod expr;
 pub(crate) mod schema;
 pub(crate) mod text;
@@ -173,7 +174,7 @@ impl<'m> Lowering<'m> {
     }
 
     fn caps(self) -> impl Iterator<Item = Draft<'m>> {
-        let target = (self.target.cap, &self.target.place, "limit");
+        let target = (self.target.cap, &self.target.cap_at, "limit");
         let estate = (self.model.estate.cap, &self.model.estate_at, "estate-limit");
         [target, estate].into_iter().filter_map(move |(cap, place, kind)| {
             let mut draft = self.draft(place, kind, Origin::Cap, pst::Effect::Forbid);

@@ -1,8 +1,9 @@
 //! A checked policy, before it becomes Cedar.
 //! Names are indexes here, and every word has become a value.
 
+use crate::assert::{NeverModel, Test};
 use crate::ast::Effect;
-use crate::estate::{Apparatus, ApparatusKind, Estate};
+use crate::estate::{Alias, Apparatus, ApparatusKind, Estate};
 use crate::facts::Fact;
 use crate::pair::Flow;
 use crate::respond::Response;
@@ -30,6 +31,8 @@ pub(crate) struct Model {
     pub(crate) targets: Vec<Arc<Target>>,
     /// Single addresses that `terminals` name, with the gateway whose LAN holds them.
     pub(crate) literal_hosts: BTreeSet<(IpAddr, ApparatusIx)>,
+    pub(crate) tests: Vec<Test>,
+    pub(crate) nevers: Vec<NeverModel>,
 }
 
 /// What is declared outside of targets.
@@ -51,7 +54,7 @@ pub(crate) struct Base {
 impl Model {
     /// A model without targets yet.
     pub(crate) fn on(base: Arc<Base>) -> Self {
-        Self { base, targets: vec![], literal_hosts: BTreeSet::new() }
+        Self { base, targets: vec![], literal_hosts: BTreeSet::new(), tests: vec![], nevers: vec![] }
     }
 }
 
@@ -78,12 +81,16 @@ pub(crate) struct Group {
     pub(crate) gateways: Vec<ApparatusIx>,
 }
 
+/// All `target` blocks of one apparatus, in the order of the files.
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) apparatus: ApparatusIx,
+    /// The first of its blocks.
     pub(crate) at: Span,
     pub(crate) place: RuleRef,
     pub(crate) cap: Option<Duration>,
+    /// The block that says the cap; the first one where none does.
+    pub(crate) cap_at: RuleRef,
     pub(crate) rules: Vec<Rule>,
     /// Watches, and what else starts an incident, in the order of the files.
     pub(crate) responses: Vec<Response>,
@@ -117,6 +124,8 @@ pub(crate) struct Condition {
     /// might be too deep to walk: such a condition stays text.
     pub(crate) tree: Option<Arc<pst::Expr>>,
     pub(crate) asks: Asks,
+    /// Whether it is the `during` of a rule.
+    pub(crate) window: bool,
 }
 
 impl Condition {
@@ -154,6 +163,10 @@ pub(crate) struct Asks {
     pub(crate) action: bool,
 }
 
+impl Asks {
+    pub(crate) const ALL: Self = Self { now: true, elapsed: true, minute: true, hour: true, action: true };
+}
+
 impl BitOr for Asks {
     type Output = Self;
 
@@ -173,6 +186,14 @@ impl Model {
     pub(crate) fn lans(&self, apparatus: ApparatusIx) -> &[IpNet] {
         match &self.apparatuses[self.gateway_of[apparatus]].kind {
             ApparatusKind::Gateway { lans, .. } => lans,
+            ApparatusKind::Client { .. } => &[],
+        }
+    }
+
+    /// The aliases of the LAN on whose side an apparatus stands.
+    pub(crate) fn aliases(&self, apparatus: ApparatusIx) -> &[Alias] {
+        match &self.apparatuses[self.gateway_of[apparatus]].kind {
+            ApparatusKind::Gateway { aliases, .. } => aliases,
             ApparatusKind::Client { .. } => &[],
         }
     }

@@ -1,11 +1,14 @@
 //! Text to syntax tree, by the pest grammar.
 //! Whatever cannot be read is reported at its place and skipped, so that one run sees every error of a file.
 
+mod assert;
 mod recover;
+mod respond;
+mod window;
 
 use crate::ast::{
-    Ast, ClientDecl, ConditionDecl, Effect, EstateDecl, FactDecl, GatewayDecl, GroupDecl, LetDecl, LiteralDecl,
-    RuleDecl, ServiceDecl, SourceDecl, TargetDecl, TerminalsDecl,
+    Ast, ClientDecl, ConditionDecl, Effect, EstateDecl, FactDecl, GatewayDecl, GroupDecl, LanDecl, LetDecl,
+    LiteralDecl, RuleDecl, ServiceDecl, SourceDecl, TargetDecl, TerminalsDecl, UseDecl,
 };
 use crate::diagnostic::{Code, Diagnostic};
 use crate::fingerprint::Digest;
@@ -151,6 +154,10 @@ impl Reader<'_, '_> {
             Rule::group => self.group(pair),
             Rule::let_cond => self.let_cond(pair),
             Rule::target => self.target(pair),
+            Rule::test => self.test(pair),
+            Rule::never => self.never(pair),
+            Rule::window => self.window(pair),
+            Rule::use_file => self.use_file(pair),
             _ => {
                 self.leftover(pair);
             }
@@ -233,13 +240,8 @@ impl Reader<'_, '_> {
                 Rule::word => decl.id = self.word(&part),
                 Rule::string => decl.title = Some(self.text(&part)),
                 Rule::lan => {
-                    for word in part.into_inner() {
-                        match word.as_rule() {
-                            Rule::word => decl.lans.push(self.word(&word)),
-                            Rule::lan_as => self.not_supported("as", self.span(&word).slice(0, 2)),
-                            _ => {}
-                        }
-                    }
+                    let prefixes = part.into_inner().filter(|p| p.as_rule() == Rule::lan_prefix);
+                    decl.lans.extend(prefixes.filter_map(|prefix| self.lan(prefix)));
                 }
                 Rule::address => decl.addresses.push(self.inner_word(part)),
                 Rule::terminal => {
@@ -253,6 +255,18 @@ impl Reader<'_, '_> {
             }
         }
         self.ast.gateways.push(decl);
+    }
+
+    fn lan(&self, pair: Pair<'_, Rule>) -> Option<LanDecl> {
+        let (mut prefix, mut known_as) = (None, None);
+        for part in pair.into_inner() {
+            match part.as_rule() {
+                Rule::word => prefix = Some(self.word(&part)),
+                Rule::lan_as => known_as = Some(self.inner_word(part)),
+                _ => {}
+            }
+        }
+        Some(LanDecl { prefix: prefix?, known_as })
     }
 
     fn client(&mut self, pair: Pair<'_, Rule>) -> ClientDecl {
@@ -299,13 +313,21 @@ impl Reader<'_, '_> {
         }
     }
 
+    fn use_file(&mut self, pair: Pair<'_, Rule>) {
+        if let Some(path) = pair.into_inner().find(|p| p.as_rule() == Rule::string) {
+            let path = self.text(&path);
+            self.ast.uses.push(UseDecl { path });
+        }
+    }
+
     fn cedar(&self, pair: Pair<'_, Rule>) -> Option<Word> {
         pair.into_inner().find(|p| p.as_rule() == Rule::cedar_text).map(|p| self.word(&p))
     }
 
     fn target(&mut self, pair: Pair<'_, Rule>) {
         let span = self.span(&pair);
-        let mut decl = TargetDecl { span, id: self.word(&pair), limits: vec![], terminals: vec![], rules: vec![] };
+        let id = self.word(&pair);
+        let mut decl = TargetDecl { span, id, limits: vec![], terminals: vec![], rules: vec![], responses: vec![] };
         let mut after_rule = false;
         for part in pair.into_inner() {
             let is_rule = part.as_rule() == Rule::access;
@@ -320,6 +342,10 @@ impl Reader<'_, '_> {
                 Rule::access => {
                     let rule = self.access(part);
                     decl.rules.push(rule);
+                }
+                Rule::watch | Rule::on => {
+                    let response = self.response(part);
+                    decl.responses.extend(response);
                 }
                 _ => {
                     // What follows a rule and cannot be read was probably meant for it.
@@ -346,6 +372,7 @@ impl Reader<'_, '_> {
             limits: vec![],
             terminals: vec![],
             conditions: vec![],
+            during: vec![],
             damaged: false,
         };
         for part in pair.into_inner() {
@@ -354,10 +381,7 @@ impl Reader<'_, '_> {
                 Rule::k_forbid => rule.effect = Effect::Forbid,
                 Rule::source => {
                     rule.span.end = span.end;
-                    rule.sources.extend(part.into_inner().map(|p| match p.as_rule() {
-                        Rule::group_ref => SourceDecl::Group(self.inner_word(p)),
-                        _ => SourceDecl::Apparatus(self.word(&p)),
-                    }));
+                    rule.sources.extend(self.source(part));
                 }
                 Rule::priority => rule.priorities.push(self.inner_word(part)),
                 Rule::body => {
@@ -373,6 +397,7 @@ impl Reader<'_, '_> {
                         }
                     }
                 }
+                Rule::during => rule.during.push(self.during(part)),
                 Rule::condition => {
                     let mut unless = false;
                     for inner in part.into_inner() {
@@ -395,6 +420,13 @@ impl Reader<'_, '_> {
         rule.terminals.shrink_to_fit();
         rule.conditions.shrink_to_fit();
         rule
+    }
+
+    fn source(&self, pair: Pair<'_, Rule>) -> Option<SourceDecl> {
+        pair.into_inner().next().map(|p| match p.as_rule() {
+            Rule::group_ref => SourceDecl::Group(self.inner_word(p)),
+            _ => SourceDecl::Apparatus(self.word(&p)),
+        })
     }
 
     fn terminals(&mut self, pair: Pair<'_, Rule>) -> TerminalsDecl {

@@ -6,8 +6,9 @@ use crate::estate::{Apparatus, Estate};
 use crate::facts::{self, Fact, FactError, FactValues, Party};
 use crate::fingerprint::Fingerprint;
 use crate::lower::world::World;
-use crate::lower::{Lowering, schema};
+use crate::lower::{self, Lowering, schema};
 use crate::model::{ApparatusIx, Condition, Model, Source, Target};
+use crate::respond::Trigger;
 use cedar_policy::{Entities, PolicySet, Schema};
 use ipnet::IpNet;
 use std::collections::HashMap;
@@ -23,6 +24,8 @@ pub struct Policy {
     pub(crate) targets: HashMap<ApparatusIx, CompiledTarget>,
     /// For each source, the targets of which some permit names it; made when it is first asked for.
     named_by: OnceLock<HashMap<Source, Vec<ApparatusIx>>>,
+    /// The `on alert` conditions of each target that has some, lowered when they are first asked.
+    alerts: HashMap<ApparatusIx, OnceLock<Result<PolicySet, String>>>,
 }
 
 /// A target, ready to be asked.
@@ -45,7 +48,7 @@ impl CompiledTarget {
     }
 }
 
-/// A single address that `terminals` name.
+/// A single address that `terminals` or a `watch` name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LiteralHost<'p> {
     /// The address.
@@ -58,7 +61,10 @@ impl Policy {
     pub(crate) fn new(model: Model, world: Arc<World>, fingerprint: Fingerprint) -> Self {
         let compiled = |target: &Arc<Target>| (target.apparatus, CompiledTarget::new(Arc::clone(target)));
         let targets = model.targets.iter().map(compiled).collect();
-        Self { model, fingerprint, world, targets, named_by: OnceLock::new() }
+        let has_alerts =
+            |target: &&Arc<Target>| target.responses.iter().any(|r| matches!(r.trigger, Trigger::Alert(_)));
+        let alerts = model.targets.iter().filter(has_alerts).map(|t| (t.apparatus, OnceLock::new())).collect();
+        Self { model, fingerprint, world, targets, named_by: OnceLock::new(), alerts }
     }
 
     /// The hash of the set of files that this policy was made of.
@@ -103,7 +109,7 @@ impl Policy {
         facts::from_json(&self.model.facts, json, Some(party))
     }
 
-    /// Every single address that `terminals` name, with the gateway whose LAN holds it;
+    /// Every single address that `terminals` or a `watch` name, with the gateway whose LAN holds it;
     /// sorted. Addresses of declared terminals and apparatuses are among them only where
     /// a rule writes them out.
     pub fn literal_hosts(&self) -> impl Iterator<Item = LiteralHost<'_>> {
@@ -130,7 +136,12 @@ impl Policy {
     /// The id of each begins with the place of its rule: `plant.gate:31:3#openSession`.
     pub fn cedar_policies(&self, target: &str) -> Option<PolicySet> {
         let compiled = self.targets.get(self.model.by_id.get(target)?)?;
-        self.lowering(compiled).whole().ok()
+        let target = self.target(compiled);
+        let mut policies = self.lowering(compiled).whole().ok()?;
+        for alert in self.alerts(target).into_iter().flat_map(PolicySet::policies) {
+            policies.add(alert.clone()).ok()?;
+        }
+        Some(policies)
     }
 
     /// All Cedar policies of a target as text, each with its id; `None` for an unknown target.
@@ -149,6 +160,11 @@ impl Policy {
         Lowering { model: &self.model, words: &self.world.words, target: self.target(compiled) }
     }
 
+    /// Whether a rule's source means this apparatus.
+    pub(crate) fn means(&self, source: Source, apparatus: ApparatusIx) -> bool {
+        self.sources_meaning(apparatus).any(|meaning| meaning == source)
+    }
+
     /// The rules of a target that mean this source, in the order of the files.
     pub(crate) fn rules_naming(&self, source: ApparatusIx, compiled: &CompiledTarget) -> Vec<usize> {
         let rules_of = &compiled.rules_of;
@@ -160,6 +176,13 @@ impl Policy {
         rules.sort_unstable();
         rules.dedup();
         rules
+    }
+
+    /// The `on alert` conditions of a target in Cedar; an error where it has none.
+    pub(crate) fn alerts(&self, target: &Target) -> Result<&PolicySet, &str> {
+        let alerts = self.alerts.get(&target.apparatus).ok_or("no `on alert` here")?;
+        let lowered = alerts.get_or_init(|| lower::alert::policies(&self.model, target));
+        lowered.as_ref().map_err(String::as_str)
     }
 
     /// The targets of which some permit names this source, in the order of the files.

@@ -2,6 +2,9 @@
 //! Each reader says in its error what was expected; the caller knows the place.
 
 use ipnet::IpNet;
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -9,8 +12,25 @@ use std::time::Duration;
 /// No limit is longer than this: ten years, well within what Cedar and clocks can hold.
 const LONGEST: u64 = 10 * 366 * 24 * 3600;
 
-/// `90s`, `15min`, `1h`, `2h30min`, `1d`.
+/// A limit of a session: a duration that is not zero.
 pub(crate) fn duration(word: &str) -> Result<Duration, String> {
+    match seconds(word)? {
+        0 => Err("a limit of 0 would forbid every session; use `forbid` for that".to_owned()),
+        n if n > LONGEST => Err("no limit may be longer than ten years; leave it out for none".to_owned()),
+        n => Ok(Duration::from_secs(n)),
+    }
+}
+
+/// Any other duration; zero is one.
+pub(crate) fn interval(word: &str) -> Result<Duration, String> {
+    match seconds(word)? {
+        n if n > LONGEST => Err("nothing may take longer than ten years".to_owned()),
+        n => Ok(Duration::from_secs(n)),
+    }
+}
+
+/// `90s`, `15min`, `1h`, `2h30min`, `1d`.
+fn seconds(word: &str) -> Result<u64, String> {
     let expected = || "write it as `90s`, `15min`, `1h`, `2h30min` or `1d`".to_owned();
     let mut rest = word;
     let mut total: u64 = 0;
@@ -34,12 +54,28 @@ pub(crate) fn duration(word: &str) -> Result<Duration, String> {
         rest = &rest[letters..];
         total = number.checked_mul(unit).and_then(|n| n.checked_add(total)).unwrap_or(u64::MAX);
     }
-    match total {
-        0 if word.is_empty() => Err(expected()),
-        0 => Err("a limit of 0 would forbid every session; use `forbid` for that".to_owned()),
-        n if n > LONGEST => Err("no limit may be longer than ten years; leave it out for none".to_owned()),
-        n => Ok(Duration::from_secs(n)),
+    if word.is_empty() { Err(expected()) } else { Ok(total) }
+}
+
+/// A moment: RFC 3339, or without an offset as a clock in `zone` shows it.
+pub(crate) fn moment(word: &str, zone: &TimeZone) -> Result<Timestamp, String> {
+    if let Ok(moment) = word.parse::<Timestamp>() {
+        return Ok(moment);
     }
+    let expected = "write it as `2026-01-05T12:00` or, with an offset, `2026-01-05T12:00:00+09:00`";
+    let local: DateTime = word.parse().map_err(|_| expected.to_owned())?;
+    zone.to_timestamp(local).map_err(|error| error.to_string())
+}
+
+/// A duration as the language writes it; with milliseconds where it has any.
+pub(crate) fn said(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let parts = [(seconds / 86_400, "d"), (seconds / 3_600 % 24, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s")];
+    let mut out: String = parts.iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect();
+    if duration.subsec_millis() > 0 {
+        out.push_str(&format!("{}ms", duration.subsec_millis()));
+    }
+    if out.is_empty() { "0s".to_owned() } else { out }
 }
 
 /// A single address.

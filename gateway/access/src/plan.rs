@@ -26,15 +26,16 @@ pub(crate) fn timestamp(at: Timestamp) -> jiff::Timestamp {
     jiff::Timestamp::from_millisecond(at.0).unwrap_or_default()
 }
 
-/// The plan for what `permit` permits.
+/// The plan for what `permit` permits; the error says what in it gateways cannot carry out.
 pub(crate) fn plan(
     permit: &Permit,
     session: SessionId,
     source: &ApparatusId,
     target: &ApparatusId,
     policy: &Policy,
-) -> SessionPlan {
-    SessionPlan {
+) -> Result<SessionPlan, String> {
+    untranslated([source, target], policy)?;
+    Ok(SessionPlan {
         session,
         revision: 1,
         source: source.clone(),
@@ -44,7 +45,19 @@ pub(crate) fn plan(
         pairs: permit.pairs().iter().map(pair).collect(),
         lease: permit.limit(),
         rules: permit.rules().iter().map(|rule| rule.to_string().into()).collect(),
+    })
+}
+
+/// Gateways do not translate addresses: behind an alias, a session would lead to whoever happens
+/// to have the estate's address.
+pub(crate) fn untranslated(ends: [&ApparatusId; 2], policy: &Policy) -> Result<(), String> {
+    for end in ends {
+        let gateway = policy.apparatus(end.as_str()).and_then(|apparatus| policy.apparatus(apparatus.gateway()));
+        if let Some(gateway) = gateway.filter(|gateway| gateway.has_aliases()) {
+            return Err(format!("the LAN of {} has an alias, and gateways do not translate addresses yet", gateway.id));
+        }
     }
+    Ok(())
 }
 
 /// The next plan of a session that is decided again; `None` if nothing of it changes. The lease

@@ -45,7 +45,7 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| misused(&error));
     let result = match cli.verb {
         Verb::Policy(verb) => policy::run(verb),
         Verb::Manager(verb) => manager::run(verb),
@@ -60,6 +60,17 @@ fn main() -> ExitCode {
         eprintln!("error: {error:#}");
         ExitCode::from(2)
     })
+}
+
+/// Says what is wrong with the arguments, or the help that they ask for.
+fn misused(error: &clap::Error) -> ! {
+    // To `policy plan --exit-code`, 2 means that something widens.
+    let verbs: Vec<String> = std::env::args().skip(1).take(2).collect();
+    let plan = verbs == ["policy", "plan"] && error.use_stderr();
+    let code = if plan { i32::from(policy::plan::UNUSABLE) } else { error.exit_code() };
+    // Where not even this can be written, the exit code has to do.
+    let _ = error.print();
+    std::process::exit(code)
 }
 
 /// Logs go to standard error; `RUST_LOG` chooses what.

@@ -5,14 +5,16 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use manager::ReadError;
-use policy_lang::{Compilation, Diagnostic, SourceFile, compile};
+use policy_lang::{Compilation, Diagnostic, SourceFile, compile, load};
 
 use crate::output::{Format, json};
 
 mod explain;
 mod lower;
+pub(crate) mod plan;
 mod prove;
 mod render;
+mod test;
 
 /// Exit code where the policy has errors.
 const ERRORS: u8 = 1;
@@ -26,6 +28,10 @@ pub(crate) enum Verb {
     Check(Check),
     /// Say what a policy decides, and why.
     Explain(explain::Explain),
+    /// Run a policy's tests and nevers; exits with 0 if all hold, 1 if not, 2 if it cannot be read.
+    Test(test::Test),
+    /// Say who gains and who loses what by a change of a policy.
+    Plan(plan::Plan),
     /// Write a policy in Cedar's own files, for Cedar's own tools.
     Lower(lower::Lower),
     /// Prove or refute what a policy claims; exits with 0 if all of it is proved, 1 if something is
@@ -46,13 +52,15 @@ pub(crate) fn run(verb: Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Check(args) => check(&args),
         Verb::Explain(args) => explain::run(&args),
+        Verb::Test(args) => test::run(&args),
+        Verb::Plan(args) => Ok(plan::run(&args)),
         Verb::Lower(args) => lower::run(&args),
         Verb::Prove(args) => prove::run(&args),
     }
 }
 
 fn check(args: &Check) -> anyhow::Result<ExitCode> {
-    let (sources, compilation) = match read(&args.directory)? {
+    let (sources, compilation) = match read_with(&args.directory, load)? {
         Read::Compiled(sources, compilation) => (sources, compilation),
         Read::NotText(diagnostics) => (Vec::new(), Compilation { policy: None, diagnostics }),
     };
@@ -82,7 +90,12 @@ enum Read {
     NotText(Vec<Diagnostic>),
 }
 
+/// Reads a policy as it is, whether its own assertions hold or not.
 fn read(directory: &Path) -> anyhow::Result<Read> {
+    read_with(directory, compile)
+}
+
+fn read_with(directory: &Path, compile: fn(&[SourceFile]) -> Compilation) -> anyhow::Result<Read> {
     match manager::read_policies(directory) {
         Ok(sources) => {
             let compilation = compile(&sources);

@@ -45,6 +45,12 @@ pub(crate) fn load(directory: &Path) -> anyhow::Result<Loaded> {
             errors.join("\n")
         );
     };
+    if let Some(aliased) = policy.apparatuses().find(|apparatus| apparatus.has_aliases()) {
+        bail!(
+            "the LAN of `{}` has an alias, and gateways do not translate addresses yet\n  help: give its LAN a prefix of its own to play it here",
+            aliased.id
+        );
+    }
     let facts = FactValues::new();
     let estate = from_policy(&policy, &facts);
     Ok(Loaded { policy, facts, estate })
@@ -86,7 +92,7 @@ fn from_policy(policy: &Policy, facts: &FactValues) -> Estate {
     let mut estate = Estate { group: policy.estate().group.clone(), ..Estate::default() };
     for apparatus in policy.apparatuses() {
         match &apparatus.kind {
-            ApparatusKind::Gateway { lans, address, terminals } => {
+            ApparatusKind::Gateway { lans, address, terminals, .. } => {
                 let terminal = |terminal: &policy_lang::Terminal| TerminalSite {
                     name: terminal.name.clone(),
                     at: match &terminal.at {
@@ -126,7 +132,7 @@ fn from_policy(policy: &Policy, facts: &FactValues) -> Estate {
 }
 
 /// All `.gate` files below a directory, except under names that begin with a
-/// dot, with their paths relative to it.
+/// dot, and those that they use, with their paths relative to it.
 fn read(directory: &Path) -> io::Result<Vec<SourceFile>> {
     let mut files = Vec::new();
     let mut waiting: Vec<PathBuf> = vec![directory.to_owned()];
@@ -141,13 +147,27 @@ fn read(directory: &Path) -> io::Result<Vec<SourceFile>> {
                 waiting.push(path);
             } else if path.extension().is_some_and(|extension| extension == "gate") {
                 let shown = path.strip_prefix(directory).unwrap_or(&path).to_string_lossy().into_owned();
-                let text = String::from_utf8(fs::read(&path)?)
-                    .map_err(|_| io::Error::other(format!("`{shown}` is not UTF-8 text")))?;
-                files.push(SourceFile::new(shown, text));
+                files.push(file(directory, shown)?);
             }
         }
     }
+    let mut asked = 0;
+    while let Some(next) = files.get(asked) {
+        for used in policy_lang::uses(next) {
+            // What is not there is an error of the policy, at its place.
+            if files.iter().all(|file| file.path != used.path) && directory.join(&used.path).exists() {
+                files.push(file(directory, used.path)?);
+            }
+        }
+        asked += 1;
+    }
     Ok(files)
+}
+
+fn file(directory: &Path, shown: String) -> io::Result<SourceFile> {
+    let text = String::from_utf8(fs::read(directory.join(&shown))?)
+        .map_err(|_| io::Error::other(format!("`{shown}` is not UTF-8 text")))?;
+    Ok(SourceFile::new(shown, text))
 }
 
 #[cfg(test)]
@@ -212,6 +232,21 @@ mod tests {
         assert!(!fate("192.168.2.22", "172.16.0.12", 443, &[]));
         assert!(fate("192.168.2.22", "172.16.0.2", 5432, &["historian"]));
         assert!(!fate("192.168.2.22", "172.16.0.2", 5432, &[]));
+    }
+
+    #[test]
+    fn a_policy_brings_what_it_uses_and_is_refused_behind_an_alias() {
+        let parent = tempfile::tempdir().unwrap();
+        let plant = parent.path().join("plant");
+        fs::create_dir(&plant).unwrap();
+        fs::write(plant.join("a.gate"), "use \"../reference.gate\"").unwrap();
+        fs::write(parent.path().join("reference.gate"), REFERENCE).unwrap();
+        assert_eq!(load(&plant).unwrap().estate.gateways.len(), 2);
+        let aliased = REFERENCE.replace("lan 192.168.2.0/24", "lan 192.168.9.0/24 as 192.168.2.0/24");
+        fs::write(parent.path().join("reference.gate"), aliased.replace("bench = 192.168.2", "bench = 192.168.9"))
+            .unwrap();
+        let told = load(&plant).unwrap_err().to_string();
+        assert!(told.starts_with("the LAN of `rs-2@abc.net` has an alias"), "{told}");
     }
 
     #[test]

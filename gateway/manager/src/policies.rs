@@ -1,7 +1,8 @@
-//! Reads the policy directory: every `.gate` file under it, in path order. Names that begin with
-//! a dot are skipped, links are followed, so that Kubernetes' `..data` and Git both fit.
+//! Reads the policy directory: every `.gate` file under it, in path order, and those outside of it
+//! that they `use`. Names that begin with a dot are skipped, links are followed, so that
+//! Kubernetes' `..data` and Git both fit.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -41,6 +42,16 @@ pub enum ReadError {
         /// Why.
         why: io::Error,
     },
+    /// A file outside of the directory that one of its files uses.
+    #[error("{by}: `{path}` cannot be used: {why}")]
+    Used {
+        /// The file and place that ask for it.
+        by: String,
+        /// The path as the policy has it, relative to the policy directory.
+        path: String,
+        /// Why.
+        why: String,
+    },
     /// Some files hold no text.
     #[error("{}", list(.0))]
     NoText(Vec<Diagnostic>),
@@ -60,7 +71,14 @@ pub fn read(directory: &Path) -> Result<Vec<SourceFile>, ReadError> {
         }
         Err(why) => return Err(ReadError::Unreadable { path: directory.to_owned(), why }),
     }
-    let mut reading = Reading { root: directory, found: Vec::new(), entries: 0, bytes: 0, inside: BTreeSet::new() };
+    let mut reading = Reading {
+        root: directory,
+        found: Vec::new(),
+        entries: 0,
+        bytes: 0,
+        inside: BTreeSet::new(),
+        files: HashMap::new(),
+    };
     reading.directory(directory, "")?;
     if reading.found.is_empty() {
         return Err(ReadError::Empty(directory.to_owned()));
@@ -69,11 +87,25 @@ pub fn read(directory: &Path) -> Result<Vec<SourceFile>, ReadError> {
 
     let mut sources = Vec::with_capacity(reading.found.len());
     let mut no_text = Vec::new();
-    for (path, bytes) in reading.found {
-        match SourceFile::from_bytes(path, bytes) {
-            Ok(source) => sources.push(source),
-            Err(diagnostic) => no_text.push(*diagnostic),
+    let mut known: HashSet<String> = reading.found.iter().map(|(path, _)| path.clone()).collect();
+    let mut found = std::mem::take(&mut reading.found);
+    // What is used may use more: round after round, until a round finds nothing new.
+    while !found.is_empty() {
+        let mut more = Vec::new();
+        for (path, bytes) in found {
+            match SourceFile::from_bytes(path, bytes) {
+                Ok(source) => {
+                    let uses = policy_lang::uses(&source).into_iter().filter(|used| known.insert(used.path.clone()));
+                    more.extend(uses.map(|used| (format!("{}:{}:{}", source.path, used.line, used.column), used.path)));
+                    sources.push(source);
+                }
+                Err(diagnostic) => no_text.push(*diagnostic),
+            }
         }
+        for (by, path) in more {
+            reading.used(by, path)?;
+        }
+        found = std::mem::take(&mut reading.found);
     }
     if no_text.is_empty() { Ok(sources) } else { Err(ReadError::NoText(no_text)) }
 }
@@ -85,6 +117,8 @@ struct Reading<'a> {
     bytes: u64,
     /// The directories that are being read, against links that lead back to one of them.
     inside: BTreeSet<(u64, u64)>,
+    /// Under which path each file was read.
+    files: HashMap<(u64, u64), String>,
 }
 
 impl Reading<'_> {
@@ -124,11 +158,40 @@ impl Reading<'_> {
         Ok(())
     }
 
+    /// A file outside of the directory, or under a name in it that is skipped. One that is not
+    /// there is left to the compiler, which shows the place.
+    fn used(&mut self, by: String, shown: String) -> Result<(), ReadError> {
+        let path = self.root.join(&shown);
+        let refused = |why: String| ReadError::Used { by: by.clone(), path: shown.clone(), why };
+        let metadata = match fs::metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(refused(error.to_string())),
+        };
+        if !metadata.is_file() {
+            return Err(refused("it is no file".to_owned()));
+        }
+        if let Some(as_well) = self.files.get(&(metadata.dev(), metadata.ino())) {
+            return Err(refused(format!("it is a part of the policy as `{as_well}`")));
+        }
+        self.entries += 1;
+        if self.entries > MAX_ENTRIES {
+            return Err(ReadError::TooLarge(self.root.to_owned()));
+        }
+        self.file(&path, shown.clone()).map_err(|error| match error {
+            ReadError::Unreadable { why, .. } => refused(why.to_string()),
+            other => other,
+        })
+    }
+
     fn file(&mut self, path: &Path, shown: String) -> Result<(), ReadError> {
         let unreadable = |why| ReadError::Unreadable { path: path.to_owned(), why };
         let mut bytes = Vec::new();
         let left = MAX_BYTES - self.bytes;
-        File::open(path).map_err(unreadable)?.take(left + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        let mut file = File::open(path).map_err(unreadable)?;
+        let metadata = file.metadata().map_err(unreadable)?;
+        self.files.insert((metadata.dev(), metadata.ino()), shown.clone());
+        (&mut file).take(left + 1).read_to_end(&mut bytes).map_err(unreadable)?;
         if bytes.len() as u64 > left {
             return Err(ReadError::TooLarge(self.root.to_owned()));
         }

@@ -1,10 +1,11 @@
 //! Checks of `let`, `when` and `unless`: Cedar reads and types each condition by itself.
 //! Its errors are shown where they stand in the `.gate` file, whatever a `let` has put around them.
 
-mod tokens;
+mod never;
+pub(super) mod tokens;
 
 use super::{Checker, nearest};
-use crate::ast::{Ast, ConditionDecl};
+use crate::ast::{Ast, ConditionDecl, TriggerDecl};
 use crate::diagnostic::Code;
 use crate::lower::schema;
 use crate::model::{Condition, Model};
@@ -23,8 +24,27 @@ const MAX_NESTING: usize = 64;
 /// may have 2 MiB of stack.
 const MAX_TREE: usize = 256;
 
-/// The text that makes a policy of a condition, before it.
-const BEFORE: &str = "permit(principal, action == Action::\"openSession\", resource) ";
+/// What a condition is about, which settles what its context holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum About {
+    /// A session: `when`, `unless` and `let`.
+    Session,
+    /// A packet inside a session: `never`.
+    Packet,
+    /// An alert from outside: `on alert`.
+    Alert,
+}
+
+impl About {
+    /// The text that makes a policy of a condition, before its keyword.
+    fn head(self) -> &'static str {
+        match self {
+            About::Session => "permit(principal, action == Action::\"openSession\", resource) ",
+            About::Packet => "permit(principal, action == Action::\"reachTerminal\", resource) ",
+            About::Alert => "permit(principal, action == Action::\"answerAlert\", resource) ",
+        }
+    }
+}
 
 /// What is known about conditions so far.
 pub(super) struct Conditions {
@@ -32,9 +52,9 @@ pub(super) struct Conditions {
     /// The text of each `let`; `None` for one that is wrong itself.
     lets: HashMap<String, Option<String>>,
     facts: HashSet<String>,
-    /// Conditions that Cedar has found good, by the text in the file: most rules of a large
-    /// policy share a few. Those of `when`, then those of `unless`.
-    good: [HashMap<String, Condition>; 2],
+    /// Conditions that Cedar has found good, by what they are about, whether they are an
+    /// `unless`, and the text in the file: most rules of a large policy share a few.
+    good: [[HashMap<String, Condition>; 2]; 3],
 }
 
 impl Checker<'_, '_> {
@@ -61,7 +81,8 @@ impl Checker<'_, '_> {
             if !self.let_name(&decl.name, &names) {
                 continue;
             }
-            let text = self.cedar(&decl.cedar, None, &mut conditions).map(|condition| condition.cedar.to_string());
+            let checked = self.cedar(&decl.cedar, About::Session, None, &mut conditions);
+            let text = checked.map(|condition| condition.cedar.to_string());
             names.insert(decl.name.node.clone());
             conditions.lets.insert(decl.name.node.clone(), text);
         }
@@ -70,11 +91,22 @@ impl Checker<'_, '_> {
 
     /// A condition of a rule; `None` if it is wrong, which has been reported.
     pub(super) fn condition(&mut self, decl: &ConditionDecl, conditions: &mut Conditions) -> Option<Condition> {
-        self.cedar(&decl.cedar, Some(decl.unless), conditions)
+        self.cedar(&decl.cedar, About::Session, Some(decl.unless), conditions)
+    }
+
+    /// The condition of an `on alert`; `None` if it is wrong, which has been reported.
+    pub(super) fn alert_condition(&mut self, cedar: &Word, conditions: &mut Conditions) -> Option<Condition> {
+        self.cedar(cedar, About::Alert, Some(false), conditions)
     }
 
     /// Checks a condition; `unless` is `None` for a `let`, which may also be constant.
-    fn cedar(&mut self, word: &Word, unless: Option<bool>, conditions: &mut Conditions) -> Option<Condition> {
+    fn cedar(
+        &mut self,
+        word: &Word,
+        about: About,
+        unless: Option<bool>,
+        conditions: &mut Conditions,
+    ) -> Option<Condition> {
         if word.node.trim().is_empty() {
             let help = Some("write a Cedar condition, such as `context.hour < 17`".to_owned());
             self.report(Code::ConditionSyntax, word.span, "an empty condition", "nothing between the braces", help);
@@ -82,7 +114,7 @@ impl Checker<'_, '_> {
         }
         let is_unless = unless == Some(true);
         if unless.is_some()
-            && let Some(known) = conditions.good[usize::from(is_unless)].get(&word.node)
+            && let Some(known) = conditions.good[about as usize][usize::from(is_unless)].get(&word.node)
         {
             return Some(known.clone());
         }
@@ -101,11 +133,11 @@ impl Checker<'_, '_> {
         if !self.readable(&expanded, conditions) {
             return None;
         }
-        let tree = self.well_typed(&expanded, unless, conditions)?;
+        let tree = self.well_typed(&expanded, about, unless, conditions)?;
         let asks = tokens::asks(&expanded.text);
-        let condition = Condition { unless: is_unless, cedar: expanded.text.into(), tree, asks };
+        let condition = Condition { unless: is_unless, cedar: expanded.text.into(), tree, asks, window: false };
         if unless.is_some() {
-            conditions.good[usize::from(is_unless)].insert(word.node.clone(), condition.clone());
+            conditions.good[about as usize][usize::from(is_unless)].insert(word.node.clone(), condition.clone());
         }
         Some(condition)
     }
@@ -144,11 +176,12 @@ impl Checker<'_, '_> {
     fn well_typed(
         &mut self,
         expanded: &Expanded,
+        about: About,
         unless: Option<bool>,
         conditions: &Conditions,
     ) -> Option<Option<Arc<pst::Expr>>> {
         let keyword = if unless == Some(true) { "unless" } else { "when" };
-        let before = format!("{BEFORE}{keyword} {{ ");
+        let before = format!("{}{keyword} {{ ", about.head());
         let policy = format!("{before}{}\n }};", expanded.text);
         let shallow = tokens::deepest(&expanded.text) <= MAX_TREE;
         let (tree, policies) = match read(&policy, shallow) {
@@ -175,7 +208,8 @@ impl Checker<'_, '_> {
             }
             let message = sentence(error);
             let text = expanded.text.get(at.saturating_sub(before.len())..).unwrap_or_default();
-            let help = self.context_help(text, conditions).or_else(|| error.help().map(|h| plain(&h.to_string())));
+            let help =
+                self.context_help(text, about, conditions).or_else(|| error.help().map(|h| plain(&h.to_string())));
             self.report(Code::ConditionType, span, message, "does not fit the types", help);
         }
         let never = result.validation_warnings().any(|w| matches!(w, ValidationWarning::ImpossiblePolicy(_)));
@@ -195,12 +229,15 @@ impl Checker<'_, '_> {
     }
 
     /// Advice on `context.x` where `x` is not known here.
-    fn context_help(&mut self, text: &str, conditions: &Conditions) -> Option<String> {
+    fn context_help(&mut self, text: &str, about: About, conditions: &Conditions) -> Option<String> {
         const COMMON: [&str; 9] =
             ["now", "hour", "minute", "weekday", "reason", "ticket", "elapsed", "incident", "alert"];
         let name = text.strip_prefix("context.")?;
         let end = name.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(name.len());
         let name = &name[..end];
+        if name == "incident" && about == About::Alert {
+            return Some("an alert is answered before there is an incident: ask for `context.alert`".to_owned());
+        }
         if conditions.facts.contains(name) || COMMON.contains(&name) {
             return None;
         }
@@ -225,11 +262,31 @@ fn read(policy: &str, with_tree: bool) -> Result<(Option<Arc<pst::Expr>>, Policy
     Ok((tree, policies))
 }
 
+impl Condition {
+    /// The condition that a `during` becomes; its text is the compiler's own.
+    pub(super) fn of_window(cedar: String) -> Self {
+        let policy = format!("{}when {{ {cedar} }};", About::Session.head());
+        let tree = read(&policy, tokens::deepest(&cedar) <= MAX_TREE).ok().and_then(|(tree, _)| tree);
+        Self { unless: false, asks: tokens::asks(&cedar), cedar: cedar.into(), tree, window: true }
+    }
+
+    /// Whether it asks for the incident or its alert, so that it is made for a dispatch.
+    pub(super) fn asks_incident(&self) -> bool {
+        tokens::asks_incident(&self.cedar)
+    }
+}
+
 /// The labels of alerts that the conditions of a file ask for: the schema has those of all files and no others.
 pub(crate) fn labels(ast: &Ast) -> BTreeSet<String> {
     let rules = ast.targets.iter().flat_map(|target| &target.rules).flat_map(|rule| &rule.conditions);
+    let alerts =
+        ast.targets.iter().flat_map(|target| &target.responses).filter_map(|response| match &response.trigger {
+            TriggerDecl::Alert(cedar) => Some(&cedar.node),
+            _ => None,
+        });
     let texts = ast.lets.iter().map(|decl| &decl.cedar.node).chain(rules.map(|condition| &condition.cedar.node));
-    texts.flat_map(|text| tokens::labels(text)).collect()
+    let nevers = ast.nevers.iter().map(|never| &never.cedar.node);
+    texts.chain(alerts).chain(nevers).flat_map(|text| tokens::labels(text)).collect()
 }
 
 /// The first place that an error of Cedar's points at, as offset and length.

@@ -31,6 +31,31 @@ const CEDAR_WORDS: &[&str] = &[
     "__cedar",
 ];
 
+impl LiteralDecl {
+    /// The value, if it is one of that type.
+    pub(super) fn typed(&self, ty: FactType) -> Option<FactValue> {
+        match (ty, self) {
+            (FactType::Bool, LiteralDecl::Word(word)) => word.parse().ok().map(FactValue::Bool),
+            (FactType::Long, LiteralDecl::Word(word)) => word.parse().ok().map(FactValue::Long),
+            (FactType::String, LiteralDecl::Text(text)) => Some(FactValue::String(text.clone())),
+            (FactType::Set, LiteralDecl::Set(texts)) => Some(FactValue::Set(texts.iter().cloned().collect())),
+            (FactType::Ip, LiteralDecl::Word(word)) => ip(word).map(FactValue::Ip),
+            _ => None,
+        }
+    }
+}
+
+/// How a value of a type is written.
+pub(super) fn how_to_write(ty: FactType) -> &'static str {
+    match ty {
+        FactType::Bool => "write `true` or `false`",
+        FactType::Long => "write a whole number, such as `0`",
+        FactType::String => "write a string, such as `\"\"`",
+        FactType::Set => "write a list of strings, such as `[\"a\", \"b\"]` or `[]`",
+        FactType::Ip => "write an address or a prefix, such as `10.0.0.1`",
+    }
+}
+
 impl Checker<'_, '_> {
     pub(super) fn estate(&mut self, ast: &Ast) -> (Estate, Span) {
         let Some(decl) = ast.estates.first() else {
@@ -128,22 +153,9 @@ impl Checker<'_, '_> {
             self.report(Code::BadFact, decl.set_by.span, message, "no such party", Some(help));
         }
         let ty = ty?;
-        let default = match (ty, &decl.default) {
-            (FactType::Bool, LiteralDecl::Word(word)) => word.parse().ok().map(FactValue::Bool),
-            (FactType::Long, LiteralDecl::Word(word)) => word.parse().ok().map(FactValue::Long),
-            (FactType::String, LiteralDecl::Text(text)) => Some(FactValue::String(text.clone())),
-            (FactType::Set, LiteralDecl::Set(texts)) => Some(FactValue::Set(texts.iter().cloned().collect())),
-            (FactType::Ip, LiteralDecl::Word(word)) => ip(word).map(FactValue::Ip),
-            _ => None,
-        };
+        let default = decl.default.typed(ty);
         if default.is_none() {
-            let help = match ty {
-                FactType::Bool => "write `true` or `false`",
-                FactType::Long => "write a whole number, such as `0`",
-                FactType::String => "write a string, such as `\"\"`",
-                FactType::Set => "write a list of strings, such as `[\"a\", \"b\"]` or `[]`",
-                FactType::Ip => "write an address or a prefix, such as `10.0.0.1`",
-            };
+            let help = how_to_write(ty);
             let message = format!("the default of `{}` is no {ty}", decl.name.node);
             self.report(Code::BadFact, decl.default_span, message, "of another type", Some(help.to_owned()));
         }

@@ -11,6 +11,7 @@ use crate::pair::{Flow, HostSpec, Ports, Service, Side};
 use crate::source::Word;
 use crate::values;
 use ipnet::IpNet;
+use std::net::IpAddr;
 
 /// One line of `terminals`, with its ends known; `None` for one that is wrong.
 #[derive(Debug)]
@@ -176,7 +177,10 @@ impl Checker<'_, '_> {
         }
         if let Some(literal) = values::host_literal(&word.node) {
             return match literal {
-                Ok(net) => self.literal_end(word, net, is_side, model, lans),
+                Ok(net) => {
+                    let known = std::iter::once(&target).chain(sources).find_map(|side| known_as(model, *side, net));
+                    self.literal_end(word, net, known, is_side, model, lans)
+                }
                 Err(help) => {
                     let message = format!("`{}` is no address", word.node);
                     self.report(Code::BadAddress, word.span, message, "not an address or prefix", Some(help));
@@ -194,8 +198,14 @@ impl Checker<'_, '_> {
             self.neither_side(word, &format!("it stands on the LAN of `{}`", model.apparatuses[gateway].id));
             return None;
         }
+        let address = self.own_address(word, found, model)?;
+        Some(End::At(gateway, HostSpec::Net(IpNet::from(address))))
+    }
+
+    /// The address of an apparatus that is used as a terminal.
+    pub(super) fn own_address(&mut self, word: &Word, found: ApparatusIx, model: &Model) -> Option<IpAddr> {
         let Some(address) = model.apparatuses[found].address() else {
-            let help = if gateway == found {
+            let help = if model.gateway_of[found] == found {
                 "say its address on its LAN: `address 192.168.2.20` in its gateway block".to_owned()
             } else {
                 format!("say its address where it is declared: `client {} = 192.168.2.21`", word.node)
@@ -209,13 +219,14 @@ impl Checker<'_, '_> {
             );
             return None;
         };
-        Some(End::At(gateway, HostSpec::Net(IpNet::from(address))))
+        Some(address)
     }
 
     fn literal_end(
         &mut self,
         word: &Word,
         net: IpNet,
+        known: Option<String>,
         is_side: impl Fn(ApparatusIx) -> bool,
         model: &mut Model,
         lans: &Lans,
@@ -228,13 +239,22 @@ impl Checker<'_, '_> {
                 Some(End::At(gateway, HostSpec::Net(net)))
             }
             Some(gateway) => {
-                self.neither_side(word, &format!("it lies in the LAN of `{}`", model.apparatuses[gateway].id));
+                match known {
+                    Some(help) => {
+                        let message = format!("`{}` stands on neither side of this rule", word.node);
+                        self.report(Code::NeitherSide, word.span, message, "not an end of this session", Some(help));
+                    }
+                    None => {
+                        self.neither_side(word, &format!("it lies in the LAN of `{}`", model.apparatuses[gateway].id))
+                    }
+                }
                 None
             }
             None if !lans.damaged.is_empty() => None,
             None => {
                 let message = format!("`{}` lies outside the LANs of this rule", word.node);
-                let help = "it lies in no LAN of the estate; correct it, or add a `lan` that holds it".to_owned();
+                let no_lan = || "it lies in no LAN of the estate; correct it, or add a `lan` that holds it".to_owned();
+                let help = known.unwrap_or_else(no_lan);
                 self.report(Code::OutsideLan, word.span, message, "on nobody's LAN", Some(help));
                 None
             }
@@ -308,7 +328,20 @@ impl Checker<'_, '_> {
     }
 }
 
-fn terminal_names(model: &Model, gateway: ApparatusIx) -> impl Iterator<Item = &str> {
+/// What to write instead of an address that a machine of this LAN has, where the estate knows it by another.
+pub(super) fn known_as(model: &Model, gateway: ApparatusIx, net: IpNet) -> Option<String> {
+    let alias = model.aliases(gateway).iter().find(|alias| alias.real.contains(&net))?;
+    let known = alias.known(net.addr())?;
+    let known = if net.prefix_len() == net.max_prefix_len() {
+        known.to_string()
+    } else {
+        format!("{known}/{}", net.prefix_len())
+    };
+    let id = &model.apparatuses[gateway].id;
+    Some(format!("the estate knows the LAN of `{id}` by `{}`: write `{known}`", alias.known_as))
+}
+
+pub(super) fn terminal_names(model: &Model, gateway: ApparatusIx) -> impl Iterator<Item = &str> {
     let terminals = match &model.apparatuses[gateway].kind {
         ApparatusKind::Gateway { terminals, .. } => terminals.as_slice(),
         ApparatusKind::Client { .. } => &[],

@@ -2,9 +2,9 @@
 //! LANs must not overlap, so that an address of the estate belongs to one gateway.
 
 use super::Checker;
-use crate::ast::{Ast, ClientDecl, GatewayDecl};
+use crate::ast::{Ast, ClientDecl, GatewayDecl, LanDecl};
 use crate::diagnostic::Code;
-use crate::estate::{Apparatus, ApparatusKind, Terminal, TerminalAddress};
+use crate::estate::{Alias, Apparatus, ApparatusKind, Terminal, TerminalAddress};
 use crate::model::{ApparatusIx, Model};
 use crate::source::{Span, Word};
 use crate::values;
@@ -31,6 +31,36 @@ impl Lans {
         let before = self.ranges.partition_point(|(first, ..)| *first <= net.network());
         let (_, last, gateway, _) = self.ranges.get(before.checked_sub(1)?)?;
         (net.broadcast() <= *last).then_some(*gateway)
+    }
+}
+
+/// The prefixes of one gateway.
+#[derive(Debug, Default)]
+struct Prefixes {
+    /// As the estate knows them.
+    lans: Vec<IpNet>,
+    aliases: Vec<Alias>,
+}
+
+impl Prefixes {
+    fn add(&mut self, real: IpNet, known_as: IpNet) {
+        self.lans.push(known_as);
+        if real != known_as {
+            self.aliases.push(Alias { real, known_as });
+        }
+    }
+
+    /// The prefixes in which its machines have their addresses.
+    fn real(&self) -> impl Iterator<Item = IpNet> + '_ {
+        let own =
+            |lan: &IpNet| self.aliases.iter().find(|alias| alias.known_as == *lan).map_or(*lan, |alias| alias.real);
+        self.lans.iter().map(own)
+    }
+
+    /// The estate's address for that of a machine; `None` if it is not on this LAN.
+    fn known(&self, real: IpAddr) -> Option<IpAddr> {
+        let plain = |lan: &&IpNet| lan.contains(&real) && self.aliases.iter().all(|alias| alias.known_as != **lan);
+        self.aliases.iter().find_map(|alias| alias.known(real)).or_else(|| self.lans.iter().find(plain).map(|_| real))
     }
 }
 
@@ -76,23 +106,13 @@ impl Checker<'_, '_> {
             return None;
         }
         let gateway = model.apparatuses.len();
-        let mut nets = vec![];
-        for word in &decl.lans {
-            match values::prefix(&word.node) {
-                Ok(net) => {
-                    nets.push(net);
-                    lans.ranges.push((net.network(), net.broadcast(), gateway, word.span));
-                }
-                Err(help) => {
-                    self.report(
-                        Code::BadAddress,
-                        word.span,
-                        format!("`{}` is no LAN", word.node),
-                        "not a prefix",
-                        Some(help),
-                    );
-                }
-            }
+        let mut here = Prefixes::default();
+        for lan in &decl.lans {
+            let Some((real, known_as)) = self.lan(lan) else { continue };
+            let span = lan.known_as.as_ref().map_or(lan.prefix.span, |word| word.span);
+            lans.ranges.push((known_as.network(), known_as.broadcast(), gateway, span));
+            self.real_overlap(&here, real, lan, &id.node);
+            here.add(real, known_as);
         }
         if decl.damaged {
             lans.damaged.insert(gateway);
@@ -106,7 +126,7 @@ impl Checker<'_, '_> {
                 help,
             );
         }
-        let own = self.once("address", &decl.addresses).and_then(|w| self.lan_address(w, &decl.id, &nets));
+        let own = self.once("address", &decl.addresses).and_then(|w| self.lan_address(w, &decl.id, &here));
         if let (Some(own), Some(word)) = (own, decl.addresses.first()) {
             self.only_one(own, word, addresses);
         }
@@ -122,7 +142,7 @@ impl Checker<'_, '_> {
             }
             let at = match values::dns_name(&at.node) {
                 Some(dns) => Some(TerminalAddress::Name(dns)),
-                None => self.lan_address(at, &decl.id, &nets).map(TerminalAddress::Address),
+                None => self.lan_address(at, &decl.id, &here).map(TerminalAddress::Address),
             };
             lans.named.entry(name.node.clone()).or_default().push(gateway);
             lans.at.insert((gateway, name.node.clone()), terminals.len());
@@ -131,7 +151,7 @@ impl Checker<'_, '_> {
             terminals.push(Terminal { name: name.node.clone(), at });
         }
         let name = decl.title.as_ref().map_or_else(|| id.node.clone(), |t| t.node.clone());
-        let kind = ApparatusKind::Gateway { lans: nets, address: own, terminals };
+        let kind = ApparatusKind::Gateway { lans: here.lans, aliases: here.aliases, address: own, terminals };
         model.apparatuses.push(Apparatus { id: id.node.clone(), name, kind });
         model.gateway_of.push(gateway);
         model.by_id.insert(id.node.clone(), gateway);
@@ -158,9 +178,9 @@ impl Checker<'_, '_> {
             self.duplicate("client", id, first);
             return;
         }
-        let nets = model.lans(gateway).to_vec();
+        let here = Prefixes { lans: model.lans(gateway).to_vec(), aliases: model.aliases(gateway).to_vec() };
         let address = decl.address.as_ref().and_then(|word| {
-            let address = self.lan_address(word, &gateway_decl.id, &nets)?;
+            let address = self.lan_address(word, &gateway_decl.id, &here)?;
             self.only_one(address, word, addresses);
             Some(address)
         });
@@ -173,8 +193,52 @@ impl Checker<'_, '_> {
         model.gateway_of.push(gateway);
     }
 
-    /// An address that has to lie in the LAN of its gateway.
-    fn lan_address(&mut self, word: &Word, gateway: &Word, lans: &[IpNet]) -> Option<IpAddr> {
+    /// A prefix, and the one by which the estate knows it.
+    fn lan(&mut self, decl: &LanDecl) -> Option<(IpNet, IpNet)> {
+        let real = self.prefix(&decl.prefix);
+        let Some(alias) = &decl.known_as else { return real.map(|real| (real, real)) };
+        let known_as = self.prefix(alias)?;
+        let real = real?;
+        let same_family = real.addr().is_ipv4() == known_as.addr().is_ipv4();
+        if !same_family || real.prefix_len() != known_as.prefix_len() {
+            let message = format!("`{known_as}` cannot stand for `{real}`");
+            let help = if same_family {
+                format!("both need the same length: take a prefix of `/{}`", real.prefix_len())
+            } else {
+                "an IPv4 prefix is known by an IPv4 prefix, IPv6 by IPv6".to_owned()
+            };
+            self.report(Code::BadAlias, alias.span, message, "of another size", Some(help));
+            return None;
+        }
+        Some((real, known_as))
+    }
+
+    fn prefix(&mut self, word: &Word) -> Option<IpNet> {
+        match values::prefix(&word.node) {
+            Ok(net) => Some(net),
+            Err(help) => {
+                let message = format!("`{}` is no LAN", word.node);
+                self.report(Code::BadAddress, word.span, message, "not a prefix", Some(help));
+                None
+            }
+        }
+    }
+
+    /// Aliases keep the estate's prefixes apart; a gateway's own machines need more than that.
+    fn real_overlap(&mut self, here: &Prefixes, real: IpNet, lan: &LanDecl, gateway: &str) {
+        let meets = |other: IpNet| other.contains(&real) || real.contains(&other);
+        let other = here.real().find(|other| meets(*other));
+        // Without aliases the estate's own prefixes overlap, which is said of them.
+        let aliased = lan.known_as.is_some() || here.aliases.iter().any(|alias| meets(alias.real));
+        if let Some(other) = other.filter(|_| aliased) {
+            let message = format!("two LANs of `{gateway}` overlap");
+            let help = format!("`{other}` is another of its LANs; one gateway cannot tell their machines apart");
+            self.report(Code::OverlappingLans, lan.prefix.span, message, "overlaps with another LAN", Some(help));
+        }
+    }
+
+    /// An address inside a gateway's block, which has to lie in its LAN; as the estate knows it.
+    fn lan_address(&mut self, word: &Word, gateway: &Word, here: &Prefixes) -> Option<IpAddr> {
         let address = match values::address(&word.node) {
             Ok(address) => address,
             Err(help) => {
@@ -188,13 +252,19 @@ impl Checker<'_, '_> {
                 return None;
             }
         };
-        if !lans.is_empty() && !lans.iter().any(|lan| lan.contains(&address)) {
+        let known = here.known(address);
+        if !here.lans.is_empty() && known.is_none() {
             let message = format!("`{address}` lies outside the LAN of `{}`", gateway.node);
-            let nets: Vec<String> = lans.iter().map(|lan| format!("`{lan}`")).collect();
-            let help = format!("the LAN is {}; correct the address, or add a `lan` that holds it", nets.join(", "));
+            let help = match here.aliases.iter().find_map(|alias| alias.real(address)) {
+                Some(real) => format!("inside its gateway's block a machine has its own address: `{real}`"),
+                None => {
+                    let nets: Vec<String> = here.real().map(|lan| format!("`{lan}`")).collect();
+                    format!("the LAN is {}; correct the address, or add a `lan` that holds it", nets.join(", "))
+                }
+            };
             self.report(Code::OutsideLan, word.span, message, "not on this LAN", Some(help));
         }
-        Some(address)
+        Some(known.unwrap_or(address))
     }
 
     /// Two enrolled machines cannot share an address.
@@ -224,7 +294,10 @@ impl Checker<'_, '_> {
                     let ids = [&model.apparatuses[other].id, &model.apparatuses[*gateway].id];
                     format!("the LANs of `{}` and `{}` overlap", ids[0], ids[1])
                 };
-                let help = format!("the other is at {file}:{line}:{column}; an address has to belong to one LAN");
+                let mut help = format!("the other is at {file}:{line}:{column}; an address has to belong to one LAN");
+                if other != *gateway {
+                    help.push_str(", so let the estate know one of them by another prefix: `lan PREFIX as PREFIX`");
+                }
                 self.report(Code::OverlappingLans, span, message, "overlaps with another LAN", Some(help));
             }
             if widest.is_none_or(|(end, ..)| *last > end || first.is_ipv4() != end.is_ipv4()) {

@@ -1,51 +1,75 @@
 //! Checks of `target` and the rules inside it.
 //! What a rule permits is worked out for each gateway of its sources here, once, for Cedar and the allowlist alike.
 
-use super::Checker;
-use super::condition::Conditions;
 use super::ends::Line;
-use super::lan::Lans;
+use super::{Checker, Known};
 use crate::ast::{Ast, Effect, RuleDecl, SourceDecl, TargetDecl};
-use crate::diagnostic::Code;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{ApparatusIx, Model, Rule, Source, Target};
 use crate::pair::Flow;
-use crate::source::Span;
+use crate::source::{Span, Word};
 use std::collections::{BTreeSet, HashMap};
 
+/// All blocks of one target.
+pub(super) struct Block<'d> {
+    pub(super) target: Target,
+    pub(super) decls: Vec<&'d TargetDecl>,
+    /// Whether nothing was wrong in them so far.
+    pub(super) clean: bool,
+}
+
 impl Checker<'_, '_> {
-    pub(super) fn targets(&mut self, ast: &Ast, model: &mut Model, lans: &Lans, conditions: &mut Conditions) {
-        let mut seen: HashMap<&str, Span> = HashMap::new();
+    pub(super) fn targets(&mut self, ast: &Ast, model: &mut Model, known: &mut Known) {
+        let mut blocks: Vec<Block<'_>> = vec![];
+        let mut of: HashMap<ApparatusIx, usize> = HashMap::new();
         for decl in &ast.targets {
             let before = self.diagnostics.len();
-            if let Some(first) = seen.insert(&decl.id.node, decl.id.span) {
-                self.duplicate("target", &decl.id, first);
-            }
             let apparatus = self.apparatus(model, &decl.id);
             let cap = self.limit(&decl.limits);
             let Some(apparatus) = apparatus else { continue };
-            let rules = self.rules(decl, apparatus, model, lans, conditions);
+            let rules = self.rules(decl, apparatus, model, known);
             let place = self.place(decl.span);
-            let target = Target { apparatus, at: decl.span, place, cap, rules, responses: vec![] };
-            // A warning would only repeat what an error in the same target has said.
-            let clean = self.diagnostics.len() == before && !decl.rules.iter().any(|rule| rule.damaged);
-            if clean {
-                if decl.limits.is_empty() && model.estate.cap.is_none() {
-                    self.unlimited(&target);
-                }
-                self.cover(model, &target);
+            let damaged = decl.rules.iter().any(|rule| rule.damaged) || decl.responses.iter().any(|r| r.damaged);
+            let clean = !damaged && !self.diagnostics[before..].iter().any(Diagnostic::is_error);
+            let ix = *of.entry(apparatus).or_insert_with(|| {
+                let (cap_at, rules) = (place.clone(), vec![]);
+                let target = Target {
+                    apparatus,
+                    at: decl.span,
+                    place: place.clone(),
+                    cap: None,
+                    cap_at,
+                    rules,
+                    responses: vec![],
+                };
+                blocks.push(Block { target, decls: vec![], clean: true });
+                blocks.len() - 1
+            });
+            let block = &mut blocks[ix];
+            block.target.rules.extend(rules);
+            if cap.is_some_and(|cap| block.target.cap.is_none_or(|least| cap < least)) {
+                block.target.cap = cap;
+                block.target.cap_at = place;
             }
-            model.targets.push(target.into());
+            block.decls.push(decl);
+            block.clean &= clean && (cap.is_some() || decl.limits.is_empty());
+        }
+        // Who is dispatched depends on the permits of all blocks, so it comes after them.
+        for mut block in blocks {
+            let errors = self.diagnostics.iter().filter(|d| d.is_error()).count();
+            block.target.responses = self.responses(&block, model, known);
+            // A warning would only repeat what an error in the same target has said.
+            if block.clean && self.diagnostics.iter().filter(|d| d.is_error()).count() == errors {
+                if block.target.cap.is_none() && model.estate.cap.is_none() {
+                    self.unlimited(&block.target);
+                }
+                self.cover(model, &block.target);
+            }
+            model.targets.push(block.target.into());
         }
     }
 
-    fn rules(
-        &mut self,
-        decl: &TargetDecl,
-        target: ApparatusIx,
-        model: &mut Model,
-        lans: &Lans,
-        conditions: &mut Conditions,
-    ) -> Vec<Rule> {
+    fn rules(&mut self, decl: &TargetDecl, target: ApparatusIx, model: &mut Model, known: &mut Known) -> Vec<Rule> {
         let sources: Vec<Vec<Source>> = decl.rules.iter().map(|rule| self.sources(rule, target, model)).collect();
         // Lines of the target itself serve whatever permit has none of its own.
         let everyone: BTreeSet<ApparatusIx> = sources
@@ -55,9 +79,18 @@ impl Checker<'_, '_> {
             .flat_map(|(sources, _)| gateways(sources, target, model))
             .collect();
         let everyone: Vec<ApparatusIx> = everyone.into_iter().collect();
-        let shared = self.lines(&decl.terminals, target, &everyone, model, lans);
+        let bare = |rule: &RuleDecl| rule.effect == Effect::Permit && rule.terminals.is_empty();
+        let mut shared = vec![];
+        if decl.rules.iter().any(bare) {
+            // Without a single known source, its own error says enough.
+            if !everyone.is_empty() {
+                shared = self.lines(&decl.terminals, target, &everyone, model, &known.lans);
+            }
+        } else if !decl.rules.iter().any(|rule| rule.damaged) {
+            self.unused(decl);
+        }
         let pairs = decl.rules.iter().zip(sources);
-        pairs.map(|(rule, sources)| self.rule(rule, decl, sources, target, &shared, model, lans, conditions)).collect()
+        pairs.map(|(rule, sources)| self.rule(rule, decl, sources, target, &shared, model, known)).collect()
     }
 
     #[expect(clippy::too_many_arguments, reason = "what surrounds a rule is read by every one of its checks")]
@@ -69,14 +102,15 @@ impl Checker<'_, '_> {
         target: ApparatusIx,
         shared: &[Line],
         model: &mut Model,
-        lans: &Lans,
-        conditions: &mut Conditions,
+        known: &mut Known,
     ) -> Rule {
         let priority = self.priority(decl);
         let limit = self.limit(&decl.limits);
-        let checked = decl.conditions.iter().filter_map(|c| self.condition(c, conditions)).collect();
+        let mut checked: Vec<_> =
+            decl.conditions.iter().filter_map(|c| self.condition(c, &mut known.conditions)).collect();
+        checked.extend(self.during(decl, &known.windows));
         let gateways = gateways(&sources, target, model);
-        let own = self.lines(&decl.terminals, target, &gateways, model, lans);
+        let own = self.lines(&decl.terminals, target, &gateways, model, &known.lans);
         let mut flows = vec![];
         if decl.effect == Effect::Forbid {
             self.forbid_takes_none(decl);
@@ -105,17 +139,7 @@ impl Checker<'_, '_> {
         let mut sources = vec![];
         let mut seen: HashMap<Source, Span> = HashMap::new();
         for source in &decl.sources {
-            let (word, found) = match source {
-                SourceDecl::Apparatus(word) => (word, self.apparatus(model, word).map(Source::Apparatus)),
-                SourceDecl::Group(word) => {
-                    let found = model.group_by_name.get(&word.node).copied().map(Source::Group);
-                    if found.is_none() {
-                        let names = model.groups.iter().map(|g| g.name.as_str());
-                        self.unknown(Code::UnknownGroup, "group", word, "no such group", names);
-                    }
-                    (word, found)
-                }
-            };
+            let (word, found) = self.source(source, model);
             let Some(found) = found else { continue };
             if let Some(first) = seen.insert(found, word.span) {
                 self.duplicate("source", word, first);
@@ -146,8 +170,27 @@ impl Checker<'_, '_> {
         sources
     }
 
+    /// The word of a source, and what it means if that is known.
+    pub(super) fn source<'d>(&mut self, decl: &'d SourceDecl, model: &Model) -> (&'d Word, Option<Source>) {
+        match decl {
+            SourceDecl::Apparatus(word) => (word, self.apparatus(model, word).map(Source::Apparatus)),
+            SourceDecl::Group(word) => {
+                let found = model.group_by_name.get(&word.node).copied().map(Source::Group);
+                if found.is_none() {
+                    let names = model.groups.iter().map(|g| g.name.as_str());
+                    self.unknown(Code::UnknownGroup, "group", word, "no such group", names);
+                }
+                (word, found)
+            }
+        }
+    }
+
     fn priority(&mut self, decl: &RuleDecl) -> Option<u32> {
         let word = self.once("priority", &decl.priorities)?;
+        self.priority_number(word)
+    }
+
+    pub(super) fn priority_number(&mut self, word: &Word) -> Option<u32> {
         match word.node.parse::<u32>() {
             Ok(priority) if priority <= 1_000_000 && word.node.bytes().all(|b| b.is_ascii_digit()) => Some(priority),
             _ => {
@@ -192,6 +235,16 @@ impl Checker<'_, '_> {
             flows.push((*gateway, here));
         }
         flows
+    }
+
+    /// Lines of a target that serve none of its block's permits.
+    fn unused(&mut self, decl: &TargetDecl) {
+        for line in &decl.terminals {
+            let help =
+                "it serves the permits of its own block that have no `terminals`; take it out, or those of a permit";
+            let message = "no permit uses these `terminals`";
+            self.report(Code::UnusedTerminals, line.span, message, "without effect", Some(help.to_owned()));
+        }
     }
 
     fn unlimited(&mut self, target: &Target) {

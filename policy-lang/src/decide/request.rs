@@ -1,7 +1,8 @@
 //! The Cedar request that a question becomes.
 //! Its context has the types of the schema; what does not fit is an error, and so a denial.
 
-use super::{Denial, Question};
+use super::{Denial, Known, Question};
+use crate::facts::FactValues;
 use crate::lower::Action;
 use crate::lower::text::ip;
 use crate::lower::world::value;
@@ -80,8 +81,8 @@ impl Policy {
         packet: Option<&PacketQuestion<'_>>,
     ) -> Result<Request, Denial> {
         let ends = self.ends(question)?;
-        let all = Asks { now: true, elapsed: true, minute: true, hour: true, action: true };
-        self.request(question, ends, action, all, question.now, elapsed, packet, Some(&self.world.schema))
+        let schema = Some(&self.world.schema);
+        self.request_between(question, ends, action, Asks::ALL, question.now, elapsed, packet, schema)
             .map_err(|message| self.failed(question, message, vec![]))
     }
 
@@ -89,6 +90,21 @@ impl Policy {
     /// seen by the policies that are asked.
     #[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
     pub(super) fn request(
+        &self,
+        known: Known<'_>,
+        action: Action,
+        asks: Asks,
+        now: Timestamp,
+        elapsed: Duration,
+        packet: Option<&PacketQuestion<'_>>,
+        schema: Option<&Schema>,
+    ) -> Result<Request, String> {
+        let ends = (known.source, known.target);
+        self.request_between(known.question, ends, action, asks, now, elapsed, packet, schema)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
+    fn request_between(
         &self,
         question: &Question<'_>,
         (source, target): (ApparatusIx, ApparatusIx),
@@ -102,15 +118,7 @@ impl Policy {
         let mut pairs = Vec::with_capacity(16);
         let mut set = |name: &str, value| pairs.push((name.to_owned(), value));
         self.time(asks, now, elapsed, &mut set)?;
-        set("reason", text(question.reason));
-        set("ticket", text(question.ticket));
-        for (fact, default) in self.model.facts.iter().zip(&self.world.defaults) {
-            match question.facts.get(&fact.name) {
-                None => set(&fact.name, default.clone()),
-                Some(said) if said.ty() == fact.ty => set(&fact.name, value(said)),
-                Some(said) => return Err(format!("fact `{}` is a {}, not a {}", fact.name, fact.ty, said.ty())),
-            }
-        }
+        self.told(question.reason, question.ticket, question.facts, &mut set)?;
         if let Some(incident) = question.incident {
             let fields = [("terminal", text(&incident.terminal)), ("cause", text(incident.cause.as_str()))];
             set("incident", record(fields.map(|(name, value)| (name.to_owned(), value)))?);
@@ -168,8 +176,44 @@ impl Policy {
         Ok(())
     }
 
+    /// What people have said: reason, ticket and facts.
+    fn told(
+        &self,
+        reason: &str,
+        ticket: &str,
+        facts: &FactValues,
+        set: &mut impl FnMut(&str, RestrictedExpression),
+    ) -> Result<(), String> {
+        set("reason", text(reason));
+        set("ticket", text(ticket));
+        for (fact, default) in self.model.facts.iter().zip(&self.world.defaults) {
+            match facts.get(&fact.name) {
+                None => set(&fact.name, default.clone()),
+                Some(said) if said.ty() == fact.ty => set(&fact.name, value(said)),
+                Some(said) => return Err(format!("fact `{}` is a {}, not a {}", fact.name, fact.ty, said.ty())),
+            }
+        }
+        Ok(())
+    }
+
+    /// What the context of every action holds.
+    pub(super) fn common_context(
+        &self,
+        reason: &str,
+        ticket: &str,
+        facts: &FactValues,
+        now: Timestamp,
+        elapsed: Duration,
+    ) -> Result<Vec<(String, RestrictedExpression)>, String> {
+        let mut pairs = vec![];
+        let mut set = |name: &str, value| pairs.push((name.to_owned(), value));
+        self.time(Asks::ALL, now, elapsed, &mut set)?;
+        self.told(reason, ticket, facts, &mut set)?;
+        Ok(pairs)
+    }
+
     /// An alert with exactly the labels that the policy asks for.
-    fn alert(&self, alert: &Alert) -> Result<RestrictedExpression, String> {
+    pub(super) fn alert(&self, alert: &Alert) -> Result<RestrictedExpression, String> {
         let label = |name: &String| (name.clone(), text(alert.labels.get(name).map_or("", String::as_str)));
         record([
             ("source".to_owned(), text(&alert.source)),

@@ -30,3 +30,15 @@ pub(crate) fn quoted(text: &str) -> String {
     out.push('"');
     out
 }
+
+/// True where any of the parts is, as a balanced tree; false where there are none.
+pub(crate) fn any_of(mut parts: Vec<String>) -> String {
+    while parts.len() > 1 {
+        let pairs = parts.chunks(2).map(|pair| match pair {
+            [left, right] => format!("({left} || {right})"),
+            one => one.concat(),
+        });
+        parts = pairs.collect();
+    }
+    parts.pop().unwrap_or_else(|| "false".to_owned())
+}

@@ -23,7 +23,10 @@ pub(crate) struct World {
     pub(crate) zero: RestrictedExpression,
     gateway: EntityTypeName,
     client: EntityTypeName,
+    alert_source: EntityTypeName,
     actions: [EntityUid; 3],
+    /// The action of an alert, whose principal is its source.
+    pub(crate) answer_alert: EntityUid,
 }
 
 /// The words that policies are made of.
@@ -54,6 +57,8 @@ impl World {
             zero: RestrictedExpression::new_duration("0ms"),
             gateway: entity_type("Gateway")?,
             client: entity_type("Client")?,
+            alert_source: entity_type("AlertSource")?,
+            answer_alert: entity(&action, "answerAlert"),
             actions: Action::ALL.map(|a| entity(&action, a.as_str())),
         })
     }
@@ -61,6 +66,11 @@ impl World {
     /// An apparatus.
     pub(crate) fn apparatus(&self, is_gateway: bool, id: &str) -> EntityUid {
         entity(if is_gateway { &self.gateway } else { &self.client }, id)
+    }
+
+    /// An alerting system.
+    pub(crate) fn alert_source(&self, name: &str) -> EntityUid {
+        entity(&self.alert_source, name)
     }
 
     pub(crate) fn action(&self, action: Action) -> EntityUid {

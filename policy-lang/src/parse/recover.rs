@@ -8,11 +8,16 @@ use pest::Parser as _;
 use pest::error::{Error, ErrorVariant, InputLocation};
 use pest::iterators::Pair;
 
-const TOP: &[&str] = &["estate", "fact", "gateway", "group", "let", "target"];
+const TOP: &[&str] = &["estate", "fact", "gateway", "group", "let", "target", "window", "use", "test", "never"];
 const IN_ESTATE: &[&str] = &["timezone", "limit"];
 const IN_GATEWAY: &[&str] = &["lan", "address", "terminal", "client"];
-const IN_TARGET: &[&str] = &["limit", "permit", "forbid", "terminals", "priority", "when", "unless"];
+const IN_TARGET: &[&str] =
+    &["limit", "permit", "forbid", "terminals", "priority", "when", "unless", "during", "watch", "on"];
 const IN_BODY: &[&str] = &["terminals", "limit", "tcp", "udp", "icmp"];
+const IN_WATCH: &[&str] = &["probe", "dispatch"];
+const IN_DISPATCH: &[&str] = &["confirm", "close"];
+
+const IN_TEST: &[&str] = &["failure", "alert", "request"];
 
 impl Reader<'_, '_> {
     /// Reports a pair that is no item; true if something of its block was lost.
@@ -23,6 +28,9 @@ impl Reader<'_, '_> {
             Rule::junk_gateway => IN_GATEWAY,
             Rule::junk_target => IN_TARGET,
             Rule::junk_body => IN_BODY,
+            Rule::junk_test => IN_TEST,
+            Rule::junk_watch => IN_WATCH,
+            Rule::junk_dispatch => IN_DISPATCH,
             Rule::unsupported | Rule::unsupported_in => {
                 let word = pair.into_inner().next().map(|p| self.word(&p));
                 if let Some(word) = word {
@@ -52,7 +60,8 @@ impl Reader<'_, '_> {
         if first == "\"" || first == "{" || first == "}" || first.is_empty() {
             return self.syntax(start, first.len(), &lone(first, words), None);
         }
-        if let Some(error) = strict(first, words).and_then(|rule| GateParser::parse(rule, chunk).err()) {
+        let rule = if words == IN_TEST { case(first) } else { strict(first, words) };
+        if let Some(error) = rule.and_then(|rule| GateParser::parse(rule, chunk).err()) {
             let at = location(&error).min(chunk.len());
             let found = leading(&chunk[at..]);
             let expected = expectation(&error);
@@ -66,10 +75,18 @@ impl Reader<'_, '_> {
         }
         let help = if TOP.contains(&first) {
             "this belongs outside of any block".to_owned()
+        } else if words == IN_TEST {
+            in_test(first)
         } else if words == TOP && IN_TARGET.contains(&first) {
             format!("`{first}` belongs inside a `target … {{ }}` block")
         } else if words == TOP && IN_GATEWAY.contains(&first) {
             format!("`{first}` belongs inside a `gateway … {{ }}` block")
+        } else if words != IN_WATCH && IN_WATCH.contains(&first) {
+            format!("`{first}` belongs inside `watch TERMINAL {{ }}`, and `dispatch` also after `on …`")
+        } else if words != IN_DISPATCH && IN_DISPATCH.contains(&first) {
+            format!("`{first}` belongs inside the `{{ }}` of a `dispatch`")
+        } else if words == IN_GATEWAY && (first == "as" || first == "alias") {
+            "an alias follows its prefix: `lan 192.168.1.0/24 as 10.201.7.0/24`".to_owned()
         } else {
             match nearest(first, words) {
                 Some(word) => format!("did you mean `{word}`?"),
@@ -135,6 +152,8 @@ fn strict(keyword: &str, words: &[&str]) -> Option<Rule> {
         "group" => Rule::group,
         "let" => Rule::let_cond,
         "target" => Rule::target,
+        "test" => Rule::test,
+        "never" => Rule::never,
         "timezone" => Rule::timezone,
         "limit" => Rule::limit,
         "lan" => Rule::lan,
@@ -145,8 +164,36 @@ fn strict(keyword: &str, words: &[&str]) -> Option<Rule> {
         "terminals" => Rule::terminals,
         "priority" => Rule::priority,
         "when" | "unless" => Rule::condition,
+        "during" => Rule::during,
+        "window" => Rule::window,
+        "use" => Rule::use_file,
+        "watch" => Rule::watch,
+        "on" => Rule::on,
+        "probe" => Rule::probe,
+        "dispatch" => Rule::dispatch,
+        "confirm" => Rule::confirm,
+        "close" => Rule::close_on,
         _ => return None,
     })
+}
+
+/// The rule that a case of a test begins as: whatever has the look of an id asks for a session.
+fn case(first: &str) -> Option<Rule> {
+    match first {
+        "failure" | "alert" | "request" => Some(Rule::dispatch_case),
+        _ if first.contains('@') => Some(Rule::session_case),
+        _ => None,
+    }
+}
+
+fn in_test(first: &str) -> String {
+    match first {
+        "at" => "the moment of all cases stands first; that of one case before its verdict: \
+                 `A -> B at 2026-01-05T12:00 allow`"
+            .to_owned(),
+        "limit" | "priority" => "they stand after `allow`".to_owned(),
+        _ => "a case begins with `SOURCE -> TARGET`, `failure of TERMINAL`, `alert` or `request`".to_owned(),
+    }
 }
 
 /// What pest would have taken, in an author's words.
@@ -205,6 +252,37 @@ fn name(rule: Rule) -> Option<&'static str> {
         Rule::limit | Rule::k_limit => "`limit`",
         Rule::access | Rule::k_permit => "`permit`",
         Rule::k_forbid => "`forbid`",
+        Rule::case_id => "an id",
+        Rule::verdict | Rule::k_allow => "`allow`, `deny`, `pass` or `drop`",
+        Rule::given => "facts in `{ }`",
+        Rule::given_fact => "a fact",
+        Rule::moment => "`at`",
+        Rule::upon => "`upon`",
+        Rule::packet => "`: PACKET`",
+        Rule::packet_service => "`tcp PORT`, `udp PORT`, `icmp` or `other`",
+        Rule::dispatched => "`dispatch`",
+        Rule::place => "`for TARGET`",
+        Rule::cause | Rule::k_failure => "`failure of`, `alert` or `request`",
+        Rule::k_of => "`of`",
+        Rule::never_on => "`on ACTION`",
+        Rule::during | Rule::k_during => "`during`",
+        Rule::time_span => "a window or days",
+        Rule::times => "a time such as `07:00-19:00`",
+        Rule::window_body => "`{`",
+        Rule::window_from | Rule::k_from => "`from`",
+        Rule::window_until | Rule::k_until => "`until`",
+        Rule::watch | Rule::k_watch => "`watch`",
+        Rule::probe | Rule::k_probe => "`probe`",
+        Rule::dispatch | Rule::k_dispatch => "`dispatch`",
+        Rule::by_priority => "`by priority`",
+        Rule::dispatch_body => "`{`",
+        Rule::k_alert => "`alert`",
+        Rule::k_request => "`request`",
+        Rule::k_on => "`on`",
+        Rule::confirm | Rule::k_confirm => "`confirm`",
+        Rule::close_on | Rule::k_close => "`close`",
+        Rule::k_recovery => "`recovery`",
+        Rule::after | Rule::k_after => "`after`",
         _ => return None,
     })
 }
@@ -215,7 +293,9 @@ fn nearest<'w>(word: &str, words: &[&'w str]) -> Option<&'w str> {
         return None;
     }
     let distance = |w: &&&str| strsim::osa_distance(word, w);
-    words.iter().min_by_key(distance).filter(|w| distance(w) <= 2).copied()
+    // At most two letters, and never most of the word.
+    let near = |w: &&&str| distance(w) <= 2 && 2 * distance(w) <= word.chars().count().max(w.len());
+    words.iter().min_by_key(distance).filter(near).copied()
 }
 
 fn list(words: &[&str]) -> String {

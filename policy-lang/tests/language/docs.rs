@@ -1,6 +1,6 @@
 //! The reference page says what the compiler does.
 
-use policy_lang::{Code, SourceFile, compile};
+use policy_lang::{Code, SourceFile, load};
 
 fn page() -> String {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/language.md");
@@ -22,7 +22,7 @@ fn whole_policies_in_the_page_compile() {
     let policies: Vec<&str> = page.split("```gate\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     assert!(!policies.is_empty());
     for policy in policies {
-        let compilation = compile(&[SourceFile::new("page.gate", policy)]);
+        let compilation = load(&[SourceFile::new("page.gate", policy)]);
         assert_eq!(compilation.diagnostics, [], "{policy}");
     }
 }

@@ -1,7 +1,7 @@
 //! Every fixture compiles to the diagnostics that stand beside it.
 //! `UPDATE=1 cargo nextest run -p policy-lang` rewrites them; read the difference before it is kept.
 
-use policy_lang::{Code, Diagnostic, SourceFile, compile};
+use policy_lang::{Code, Diagnostic, SourceFile, load};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -36,7 +36,7 @@ fn compare(path: &Path, actual: &str) -> bool {
 fn good_policies_compile() {
     let mut agree = true;
     for path in cases("ok") {
-        let compilation = compile(&crate::common::read(&path));
+        let compilation = load(&crate::common::read(&path));
         agree &= compare(&path, &rendered(&compilation.diagnostics));
         assert!(compilation.policy.is_some(), "{} does not compile", path.display());
     }
@@ -48,7 +48,7 @@ fn errors_are_reported_at_their_places() {
     let mut agree = true;
     for path in cases("err") {
         let files = crate::common::read(&path);
-        let compilation = compile(&files);
+        let compilation = load(&files);
         agree &= compare(&path, &rendered(&compilation.diagnostics));
         assert!(compilation.policy.is_none(), "{} compiles", path.display());
         for diagnostic in &compilation.diagnostics {
@@ -70,7 +70,7 @@ fn every_code_has_a_fixture() {
     let mut seen: BTreeSet<Code> = ["ok", "err"]
         .iter()
         .flat_map(|folder| cases(folder))
-        .flat_map(|path| compile(&crate::common::read(&path)).diagnostics)
+        .flat_map(|path| load(&crate::common::read(&path)).diagnostics)
         .map(|d| d.code)
         .collect();
     // A text cannot hold what is no text; `source/tests.rs` has its case.

@@ -2,7 +2,7 @@
 
 use policy_lang::{
     Diagnostic, FactValues, HostSpec, PacketEnd, PacketQuestion, Pair, Policy, Ports, Protocol, Question, Reach,
-    Service, Side, SourceFile, compile,
+    Service, Side, SourceFile, compile, load,
 };
 use proptest::prelude::*;
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ const LANGUAGE: &str = include_str!("../fixtures/ok/language.gate");
 
 /// Compiles, and checks that there is a policy or an error, and that every place exists.
 fn total(text: &str) -> Vec<Diagnostic> {
-    let compilation = compile(&[SourceFile::new("a.gate", text)]);
+    let compilation = load(&[SourceFile::new("a.gate", text)]);
     assert_eq!(compilation.policy.is_none(), compilation.diagnostics.iter().any(Diagnostic::is_error));
     for diagnostic in &compilation.diagnostics {
         assert!(text.get(diagnostic.span.clone()).is_some(), "{diagnostic}: {:?}", diagnostic.span);
@@ -27,8 +27,11 @@ fn total(text: &str) -> Vec<Diagnostic> {
 fn piece() -> impl Strategy<Value = String> {
     let words = "estate gateway target permit forbid group let fact lan terminal client limit terminals priority when \
                  unless any tcp udp icmp abc.net rs-1@abc.net rs-2@abc.net 172.16.0.0/12 172.16.0.1 1h 0s 22 22-80 \
-                 { } ( ) [ ] = -> <-> , : ; // \" \\ watch test use on true false context.hour supervised && || < set by \
-                 Bool source größe 🦀 \u{feff} Group::\"x\" principal in";
+                 { } ( ) [ ] = -> <-> , : ; // \" \\ watch test never use on true false context.hour supervised && || < set by \
+                 Bool source watch probe every 10s dispatch by confirm none close recovery after alert request group \
+                 window during from until mon-fri 07:00-19:00 daily 2026-01-01 as \"a.gate\" http status body \
+                 at for upon failure of allow deny pass drop \
+                 größe 🦀 \u{feff} Group::\"x\" principal in";
     let words: Vec<String> = words.split(' ').filter(|w| !w.is_empty()).map(str::to_owned).collect();
     prop_oneof![8 => prop::sample::select(words), 1 => Just("\n".to_owned()), 1 => ".{0,6}"]
 }
@@ -65,6 +68,58 @@ proptest! {
         let policy = crate::common::compiled("ok/pairs.gate").policy.expect("it compiles");
         for packet in packets {
             agree(&policy, &packet);
+        }
+    }
+}
+
+const WEEK: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_window_holds_when_the_calendar_says_so(
+        spans in prop::collection::vec((0..7_usize, 0..7_usize, 0..1440_u32, 1..=1440_u32), 1..4),
+        moments in prop::collection::vec(0..28 * 1440_i64, 20),
+    ) {
+        let clock = |minute: u32| format!("{:02}:{:02}", minute / 60, minute % 60);
+        // Minutes of a week, Monday's midnight first.
+        let mut open = vec![false; 7 * 1440];
+        let mut written = vec![];
+        for (first, last, from, length) in spans {
+            // A span ends within a day of its start, and never when it starts.
+            let to = from + if from > 0 { length.min(1439) } else { length };
+            let shown = if to == 1440 { "24:00".to_owned() } else { clock(to % 1440) };
+            written.push(format!("{}-{} {}-{shown}", WEEK[first], WEEK[last], clock(from)));
+            let mut day = first;
+            loop {
+                for minute in from..to {
+                    open[(day * 1440 + minute as usize) % (7 * 1440)] = true;
+                }
+                if day == last {
+                    break;
+                }
+                day = (day + 1) % 7;
+            }
+        }
+        let text = format!(
+            "estate abc.net {{ timezone Asia/Tokyo limit 1min }}
+             gateway rs-1@abc.net {{ lan 172.16.0.0/12 }}
+             gateway rs-2@abc.net {{ lan 192.168.2.0/24 }}
+             window some {{ {} }}
+             target rs-1@abc.net {{ permit rs-2@abc.net during some {{ terminals any }} }}",
+            written.join(", ")
+        );
+        let compilation = compile(&[SourceFile::new("a.gate", text)]);
+        let policy = compilation.policy.unwrap_or_else(|| panic!("{:?} {written:?}", compilation.diagnostics));
+        let monday: jiff::Zoned = "2026-01-05T00:00:00+09:00[Asia/Tokyo]".parse().expect("a time");
+        let facts = FactValues::new();
+        for minutes in moments {
+            let now = jiff::Timestamp::from_second(monday.timestamp().as_second() + minutes * 60 + 59).expect("in range");
+            let (source, target) = ("rs-2@abc.net", "rs-1@abc.net");
+            let question = Question { source, target, now, reason: "", ticket: "", facts: &facts, incident: None };
+            let expected = open[usize::try_from(minutes).expect("positive") % (7 * 1440)];
+            prop_assert_eq!(policy.decide(&question).permit().is_some(), expected, "{:?} {}", written, now);
         }
     }
 }

@@ -6,3 +6,5 @@ mod decisions;
 mod docs;
 mod fixtures;
 mod laws;
+mod plans;
+mod tests_block;

@@ -10,7 +10,7 @@ use session::record::{RecordEntry, RecordState};
 use session::{ApparatusId, End, Monotonic, SessionId, SessionPlan};
 
 use super::{After, AnswerWhen, Manager, Now, Output, PERMISSION_TIME, View};
-use crate::plan::{plan, question, replan};
+use crate::plan::{plan, question, replan, untranslated};
 
 /// How much longer than its lease a session without a word from its ends is waited for.
 const LOST_GRACE: Duration = Duration::from_secs(60);
@@ -110,7 +110,10 @@ impl Manager {
             let why = format!("{} is not in operation", asked.target);
             return self.deny(number, asked, RecordState::TargetNotReachable, why, now, out);
         }
-        let plan = Arc::new(plan(&permit, number, &asked.source, &asked.target, &policy));
+        let plan = match plan(&permit, number, &asked.source, &asked.target, &policy) {
+            Ok(plan) => Arc::new(plan),
+            Err(why) => return self.deny(number, asked, RecordState::TargetNotReachable, why, now, out),
+        };
         let mut access = Access {
             plan,
             key,
@@ -492,6 +495,9 @@ impl Manager {
 
 /// The words for a LAN that is not what the plan holds.
 fn lans_changed(plan: &SessionPlan, policy: &Policy) -> Option<String> {
+    if let Err(why) = untranslated([&plan.source, &plan.target], policy) {
+        return Some(why);
+    }
     let changed = |end: End| policy.lans_of(plan.apparatus(end).as_str()) != plan.lan(end);
     let end = [End::Source, End::Target].into_iter().find(|end| changed(*end))?;
     Some(format!("the LAN of {} has changed; open the session again", plan.apparatus(end)))

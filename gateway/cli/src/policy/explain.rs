@@ -1,22 +1,19 @@
 //! `sallyport policy explain`: the decision, and the rules that made it.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
 use clap::Args;
 use jiff::Timestamp;
-use jiff::civil::DateTime;
-use policy_lang::{
-    Apparatus, ApparatusKind, Decision, PacketEnd, PacketQuestion, Policy, Protocol, Question, Reach, Side,
-    TerminalAddress,
-};
+use policy_lang::{Advice, Decision, NearPair, Policy, Question, Reach};
 use serde::Serialize;
 
 use super::{ERRORS, Read, UNUSABLE, read, render};
 use crate::output::{Format, duration, json};
+
+mod advice;
 
 #[derive(Args)]
 pub(crate) struct Explain {
@@ -58,6 +55,12 @@ struct Answer {
     packet_rules: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
+    /// What would have been needed for a session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<Advice>,
+    /// The pairs that came nearest to a packet that is dropped.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    near_pairs: Vec<NearPair>,
 }
 
 pub(super) fn run(args: &Explain) -> anyhow::Result<ExitCode> {
@@ -78,7 +81,9 @@ pub(super) fn run(args: &Explain) -> anyhow::Result<ExitCode> {
         target: &args.to,
         now: match &args.at {
             None => Timestamp::now(),
-            Some(text) => moment(policy, text).context("--at")?,
+            Some(text) => {
+                policy.estate().moment(text).map_err(|help| anyhow!("--at: `{text}` is no moment: {help}"))?
+            }
         },
         reason: facts.reason().unwrap_or_default(),
         ticket: facts.ticket().unwrap_or_default(),
@@ -86,21 +91,43 @@ pub(super) fn run(args: &Explain) -> anyhow::Result<ExitCode> {
         incident: None,
     };
     let decision = policy.decide(&question);
+    let mut near = vec![];
     let reach = match &args.packet {
         None => None,
-        Some(text) => match packet(policy, &question, text) {
-            Ok(reach) => Some(reach),
+        Some(text) => match policy.packet(&args.from, &args.to, text) {
+            Ok(packet) => {
+                let asked = packet.question(Duration::ZERO);
+                Some(match &decision {
+                    // A session that the policy denies passes nothing, whatever the packet.
+                    Decision::Denial(denial) => Reach::Drop(denial.clone()),
+                    Decision::Permit(permit) => {
+                        let reach = policy.reach(&question, &asked);
+                        if matches!(reach, Reach::Drop(_)) {
+                            near = policy.near_pairs(permit, &asked);
+                        }
+                        reach
+                    }
+                })
+            }
             Err(error) => {
-                eprintln!("error: --packet: {error:#}");
+                eprintln!("error: --packet: {error}");
                 return Ok(ExitCode::from(UNUSABLE));
             }
         },
     };
-    print(args, &decision, reach.as_ref())?;
+    let advice = policy.advise(&question);
+    print(args, policy, &decision, reach.as_ref(), advice, near)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(args: &Explain, decision: &Decision, reach: Option<&Reach>) -> anyhow::Result<()> {
+fn print(
+    args: &Explain,
+    policy: &Policy,
+    decision: &Decision,
+    reach: Option<&Reach>,
+    advice: Option<Advice>,
+    near_pairs: Vec<NearPair>,
+) -> anyhow::Result<()> {
     let strings = |rules: &[policy_lang::RuleRef]| rules.iter().map(ToString::to_string).collect::<Vec<_>>();
     let mut answer = match decision {
         Decision::Permit(permit) => Answer {
@@ -111,6 +138,8 @@ fn print(args: &Explain, decision: &Decision, reach: Option<&Reach>) -> anyhow::
             packet: None,
             packet_rules: None,
             why: None,
+            advice,
+            near_pairs,
         },
         Decision::Denial(denial) => Answer {
             decision: "deny",
@@ -120,6 +149,8 @@ fn print(args: &Explain, decision: &Decision, reach: Option<&Reach>) -> anyhow::
             packet: None,
             packet_rules: None,
             why: Some(denial.to_string()),
+            advice,
+            near_pairs,
         },
     };
     let mut packet_why = None;
@@ -157,120 +188,9 @@ fn print(args: &Explain, decision: &Decision, reach: Option<&Reach>) -> anyhow::
             println!("            {why}");
         }
     }
+    if let Some(advice) = &answer.advice {
+        advice::print(policy, advice);
+    }
+    advice::print_pairs(&answer.near_pairs);
     Ok(())
-}
-
-/// A moment, with an offset or as the estate's clocks show it.
-pub(super) fn moment(policy: &Policy, text: &str) -> anyhow::Result<Timestamp> {
-    if let Ok(moment) = text.parse::<Timestamp>() {
-        return Ok(moment);
-    }
-    let local: DateTime = text.parse().with_context(|| {
-        format!("`{text}` is no moment; write `2026-01-05T12:00` or, with an offset, `2026-01-05T12:00:00+09:00`")
-    })?;
-    Ok(policy.estate().zone.to_timestamp(local)?)
-}
-
-/// One end of `--packet`.
-#[derive(Debug)]
-struct Named<'t> {
-    address: Option<IpAddr>,
-    names: Vec<&'t str>,
-    /// The side on which it must be, if its name or address says so.
-    side: Option<Side>,
-}
-
-/// A packet as somebody wrote it.
-#[derive(Debug)]
-pub(super) struct Written<'t> {
-    from: Named<'t>,
-    to: Named<'t>,
-    opener: Side,
-    protocol: Protocol,
-    port: u16,
-}
-
-impl Written<'_> {
-    /// The question whether it passes, so long after the session's establishment.
-    pub(super) fn question(&self, elapsed: Duration) -> PacketQuestion<'_> {
-        PacketQuestion {
-            opener: self.opener,
-            from: PacketEnd { address: self.from.address, names: &self.from.names },
-            to: PacketEnd { address: self.to.address, names: &self.to.names },
-            protocol: self.protocol,
-            port: self.port,
-            elapsed,
-        }
-    }
-}
-
-/// Asks about `SRC -> DST [tcp|udp PORT | icmp]`. A session that the policy denies passes
-/// nothing, whatever the packet.
-fn packet(policy: &Policy, question: &Question<'_>, text: &str) -> anyhow::Result<Reach> {
-    let written = written(policy, question, text)?;
-    if let Decision::Denial(denial) = policy.decide(question) {
-        return Ok(Reach::Drop(denial));
-    }
-    Ok(policy.reach(question, &written.question(Duration::ZERO)))
-}
-
-/// Reads `SRC -> DST [tcp|udp PORT | icmp | other]`.
-pub(super) fn written<'p>(policy: &'p Policy, question: &Question<'_>, text: &'p str) -> anyhow::Result<Written<'p>> {
-    let form = "a packet is written `SRC -> DST tcp PORT`, with `udp PORT` or `icmp` likewise";
-    let (from, rest) = text.split_once("->").context(form)?;
-    let mut words = rest.split_whitespace();
-    let to = words.next().context(form)?;
-    let (protocol, port) = match (words.next(), words.next()) {
-        (Some("tcp"), Some(port)) => (Protocol::Tcp, number(port)?),
-        (Some("udp"), Some(port)) => (Protocol::Udp, number(port)?),
-        (Some("icmp"), None) => (Protocol::Icmp, 0),
-        (Some("other"), None) => (Protocol::Other, 0),
-        _ => bail!(form),
-    };
-    if words.next().is_some() {
-        bail!(form);
-    }
-    let (from, to) = (host(policy, question, from.trim())?, host(policy, question, to)?);
-    let opener = match (from.side, to.side) {
-        (Some(side), _) => side,
-        (None, Some(side)) => side.other(),
-        (None, None) => Side::Source,
-    };
-    Ok(Written { from, to, opener, protocol, port })
-}
-
-fn number(text: &str) -> anyhow::Result<u16> {
-    text.parse().with_context(|| format!("`{text}` is no port: ports are 0 to 65535"))
-}
-
-/// An address, a terminal of either side, or an apparatus with an address.
-fn host<'p>(policy: &'p Policy, question: &Question<'_>, text: &'p str) -> anyhow::Result<Named<'p>> {
-    let sides = [(question.source, Side::Source), (question.target, Side::Target)];
-    if let Ok(address) = text.parse::<IpAddr>() {
-        let holds = |id: &str| policy.lans_of(id).iter().any(|lan| lan.contains(&address));
-        let side = sides.iter().find(|(id, _)| holds(id)).map(|(_, side)| *side);
-        return Ok(Named { address: Some(address), names: vec![], side });
-    }
-    for (id, side) in sides {
-        let Some(gateway) = policy.apparatus(id).and_then(|apparatus| policy.apparatus(apparatus.gateway())) else {
-            continue;
-        };
-        let side = Some(side);
-        if gateway.id == text {
-            let address = gateway.address().with_context(|| format!("{text} has no address in the policy"))?;
-            return Ok(Named { address: Some(address), names: vec![], side });
-        }
-        let ApparatusKind::Gateway { terminals, .. } = &gateway.kind else { continue };
-        if let Some(terminal) = terminals.iter().find(|terminal| terminal.name == text) {
-            return Ok(match &terminal.at {
-                TerminalAddress::Address(address) => Named { address: Some(*address), names: vec![], side },
-                TerminalAddress::Name(_) => Named { address: None, names: vec![terminal.name.as_str()], side },
-            });
-        }
-        let client = policy.apparatus(text).filter(|client| client.gateway() == gateway.id);
-        if let Some(address) = client.and_then(Apparatus::address) {
-            return Ok(Named { address: Some(address), names: vec![], side });
-        }
-    }
-    bail!("`{text}` is neither an address nor a terminal or apparatus of {} or {}", question.source, question.target)
 }

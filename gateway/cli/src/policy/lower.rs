@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use policy_lang::{Act, Policy, Question};
 use serde::{Deserialize, Serialize};
 
-use super::explain::{moment, written};
 use super::{ERRORS, Read, read, render};
 
 #[derive(Args)]
@@ -144,7 +143,7 @@ fn answer(policy: &Policy, ask: &Ask, number: usize, now: Timestamp) -> anyhow::
         target: &ask.to,
         now: match &ask.at {
             None => now,
-            Some(text) => moment(policy, text).context("`at`")?,
+            Some(text) => policy.estate().moment(text).map_err(|help| anyhow!("`at`: `{text}` is no moment: {help}"))?,
         },
         reason: facts.reason().unwrap_or_default(),
         ticket: facts.ticket().unwrap_or_default(),
@@ -152,7 +151,8 @@ fn answer(policy: &Policy, ask: &Ask, number: usize, now: Timestamp) -> anyhow::
         incident: None,
     };
     let elapsed = ask.elapsed.as_deref().map(elapsed).transpose().context("`elapsed`")?;
-    let packet = ask.packet.as_deref().map(|text| written(policy, &question, text)).transpose().context("`packet`")?;
+    let packet = ask.packet.as_deref().map(|text| policy.packet(&ask.from, &ask.to, text));
+    let packet = packet.transpose().context("`packet`")?;
     let packet = packet.as_ref().map(|packet| packet.question(elapsed.unwrap_or_default()));
     let act = match (ask.action, &packet) {
         (Some(Action::ReachTerminal) | None, Some(packet)) => Act::ReachTerminal(packet),

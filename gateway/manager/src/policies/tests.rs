@@ -71,6 +71,29 @@ fn directories_that_give_no_policy() {
 }
 
 #[test]
+fn what_is_used_is_read_as_well() {
+    let all = directory(&[
+        ("plant/a.gate", "use \"../common/people.gate\"\nuse \"../common/nowhere.gate\" use \"b.gate\""),
+        ("plant/b.gate", "use \"../common/people.gate\""),
+        ("common/people.gate", "use \"more/rest.gate\" use \"../plant/a.gate\""),
+        ("common/more/rest.gate", "use \"../people.gate\""),
+        ("common/unused.gate", ""),
+    ]);
+    let error = read(&all.path().join("plant")).expect_err("a part of it").to_string();
+    assert_eq!(
+        error,
+        "../common/people.gate:1:26: `../plant/a.gate` cannot be used: it is a part of the policy as `a.gate`"
+    );
+    fs::write(all.path().join("common/people.gate"), "use \"more/rest.gate\"").expect("written");
+    let expected = ["a.gate", "b.gate", "../common/people.gate", "../common/more/rest.gate"];
+    assert_eq!(paths(&all.path().join("plant")), expected);
+
+    fs::create_dir(all.path().join("common/nowhere.gate")).expect("directory");
+    let error = read(&all.path().join("plant")).expect_err("no file").to_string();
+    assert_eq!(error, "a.gate:2:5: `../common/nowhere.gate` cannot be used: it is no file");
+}
+
+#[test]
 fn too_much_is_refused() {
     let policies = directory(&[("a.gate", "a")]);
     let large = File::create(policies.path().join("b.gate")).expect("file");
@@ -119,6 +142,16 @@ async fn whatever_way_a_policy_is_changed() {
     assert_eq!(next_group(&mut current).await, "BELOW");
     fs::write(policies.path().join("plants/b.gate"), policy("DEEPER")).expect("written");
     assert_eq!(next_group(&mut current).await, "DEEPER");
+}
+
+#[tokio::test]
+async fn a_change_of_a_used_file_is_seen() {
+    let all = directory(&[("plant/a.gate", "use \"../common/estate.gate\""), ("common/estate.gate", &policy("ONE"))]);
+    // Nothing tells of it: the directory is looked at again all the same.
+    let watch = Watch::start(&all.path().join("plant"), Duration::from_millis(50)).await.expect("a policy");
+    let mut current = watch.subscribe();
+    fs::write(all.path().join("common/estate.gate"), policy("TWO")).expect("written");
+    assert_eq!(next_group(&mut current).await, "TWO");
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! Cedar text as tokens: enough to put a `let` in its place and to bound what Cedar is given.
 //! Cedar itself reads the conditions; this only has to agree with it on strings, comments and names.
 
+pub(crate) mod parts;
+
 use crate::model::Asks;
 use crate::source::{Span, Word};
 use std::collections::HashMap;
@@ -176,6 +178,14 @@ pub(super) fn labels(text: &str) -> Vec<String> {
     named.collect()
 }
 
+/// Whether a condition asks for the incident or its alert, so that it is made for a dispatch.
+pub(super) fn asks_incident(text: &str) -> bool {
+    tokens(text).any(|(kind, start, end)| match kind {
+        Kind::Name => matches!(&text[start..end], "incident" | "alert"),
+        _ => false,
+    })
+}
+
 /// What a condition asks for that changes while a session stands. Rather too much than too little: a
 /// string may spell an attribute's name in escapes.
 pub(super) fn asks(text: &str) -> Asks {
@@ -184,7 +194,7 @@ pub(super) fn asks(text: &str) -> Asks {
         let word = match kind {
             Kind::Name => &text[start..end],
             Kind::String if text[start..end].contains('\\') => {
-                return Asks { now: true, elapsed: true, minute: true, hour: true, action: true };
+                return Asks::ALL;
             }
             Kind::String => text[start..end].trim_matches('"'),
             _ => continue,

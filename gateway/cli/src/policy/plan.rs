@@ -1,0 +1,164 @@
+//! `sallyport policy plan`: who gains and who loses what by a change of a policy.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use policy_lang::{Plan as Changes, Policy, SourceFile, Verdict, compile};
+use serde::Serialize;
+
+use super::{Read, read, render};
+use crate::output::{json, printable};
+
+mod git;
+mod live;
+
+/// Exit code for wrong usage, for what cannot be read and for a policy that has errors.
+pub(crate) const UNUSABLE: u8 = 3;
+
+#[derive(Args)]
+pub(crate) struct Plan {
+    /// The directory of the policy as it is; with `--git`, as it is to be (`.` if it is left out).
+    #[arg(required_unless_present = "git")]
+    old: Option<PathBuf>,
+    /// The directory of the policy as it is to be.
+    #[arg(required_unless_present = "git", conflicts_with = "git")]
+    new: Option<PathBuf>,
+    /// Compare the working tree with this revision of the Git repository that it is in.
+    #[arg(long, value_name = "REV")]
+    git: Option<String>,
+    /// Exit with 0 if nothing changes, 1 if nothing widens, 2 if something does or might.
+    #[arg(long)]
+    exit_code: bool,
+    /// Say what becomes of the sessions that are open now: the data directory of the running manager.
+    #[arg(long, value_name = "MANAGER")]
+    live: Option<PathBuf>,
+    /// How the plan is printed.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// The form of a plan.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+    /// For a comment on a pull request.
+    Markdown,
+}
+
+/// All that is told about a change.
+#[derive(Serialize)]
+struct Report {
+    summary: String,
+    /// Absent where nothing changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<Verdict>,
+    changed_targets: usize,
+    #[serde(flatten)]
+    plan: Changes,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live: Option<Vec<live::Row>>,
+}
+
+/// Runs the verb. Its errors have an exit code of their own, since 1 and 2 have a meaning here.
+pub(super) fn run(args: &Plan) -> ExitCode {
+    match compare(args) {
+        Ok(Some(report)) if args.exit_code => ExitCode::from(match report.verdict {
+            None => 0,
+            Some(Verdict::Narrows | Verdict::Neutral) => 1,
+            Some(Verdict::Widens) => 2,
+        }),
+        Ok(Some(_)) => ExitCode::SUCCESS,
+        Ok(None) => ExitCode::from(UNUSABLE),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(UNUSABLE)
+        }
+    }
+}
+
+/// Compares and prints; `None` if a policy has errors, which have been shown.
+fn compare(args: &Plan) -> anyhow::Result<Option<Report>> {
+    let (old, new) = match (&args.git, &args.old, &args.new) {
+        (Some(revision), directory, None) => {
+            let directory = directory.as_deref().unwrap_or(Path::new("."));
+            let sources = git::read(directory, revision)?;
+            let label = PathBuf::from(format!("{revision}:{}", directory.display()));
+            (compiled(&label, sources), checked(directory)?)
+        }
+        (None, Some(old), Some(new)) => (checked(old)?, checked(new)?),
+        _ => bail!("name two directories, or `--git REVISION` and at most one"),
+    };
+    let (Some(old), Some(new)) = (old, new) else { return Ok(None) };
+    let plan = policy_lang::plan(&old, &new);
+    let live = match &args.live {
+        Some(data) => Some(live::sessions(data, &old, &new).context("--live")?),
+        None => None,
+    };
+    let report = Report {
+        summary: plan.summary(),
+        verdict: plan.verdict(),
+        changed_targets: plan.changed_targets().len(),
+        plan,
+        live,
+    };
+    match args.format {
+        Format::Json => json(&report)?,
+        Format::Markdown => print!("{}{}", report.plan.markdown(), live::markdown(report.live.as_deref())),
+        Format::Text => text(&report),
+    }
+    Ok(Some(report))
+}
+
+/// The policy of a directory; `None` if it has errors, which are shown.
+fn checked(directory: &Path) -> anyhow::Result<Option<Policy>> {
+    Ok(match read(directory)? {
+        Read::Compiled(sources, compilation) => {
+            if compilation.policy.is_none() {
+                render::all(directory, &sources, &compilation.diagnostics);
+            }
+            compilation.policy
+        }
+        Read::NotText(diagnostics) => {
+            render::all(directory, &[], &diagnostics);
+            None
+        }
+    })
+}
+
+fn compiled(label: &Path, sources: Vec<SourceFile>) -> Option<Policy> {
+    let compilation = compile(&sources);
+    if compilation.policy.is_none() {
+        render::all(label, &sources, &compilation.diagnostics);
+    }
+    compilation.policy
+}
+
+fn text(report: &Report) {
+    for line in report.plan.lines() {
+        println!("{}", coloured(line.verdict, &printable(&line.to_string())));
+    }
+    for (verdict, line) in live::lines(report.live.as_deref()) {
+        println!("{}", coloured(verdict, &printable(&line)));
+    }
+}
+
+/// Green where more is permitted, red where less is; only on a terminal, and not where
+/// `NO_COLOR` is set.
+fn coloured(verdict: Option<Verdict>, line: &str) -> String {
+    let terminal = std::io::stdout().is_terminal();
+    let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let code = match verdict.filter(|_| colour) {
+        None => return line.to_owned(),
+        Some(Verdict::Widens) => 32,
+        Some(Verdict::Narrows) => 31,
+        Some(Verdict::Neutral) => 33,
+    };
+    format!("\u{1b}[{code}m{line}\u{1b}[0m")
+}

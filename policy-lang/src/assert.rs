@@ -1,0 +1,88 @@
+//! Assertions about a policy: tests that ask it, and conditions that no permitted request may meet.
+//! They are part of the policy; where one fails, the policy does not take effect.
+
+mod coverage;
+mod load;
+mod never;
+mod run;
+
+use crate::decide::Protocol;
+use crate::facts::FactValues;
+use crate::lower::Action;
+use crate::model::ApparatusIx;
+use crate::respond::Incident;
+use crate::rule::RuleRef;
+use crate::source::Span;
+pub use coverage::{Coverage, RuleKind, Undecided};
+use jiff::Timestamp;
+pub use load::load;
+pub use never::{Counterexample, Never, NeverOutcome, NeverResult};
+pub use run::{CaseResult, Outcome, TestReport, TestResult};
+use std::time::Duration;
+
+/// A `test` block.
+#[derive(Debug)]
+pub(crate) struct Test {
+    pub(crate) name: String,
+    pub(crate) place: RuleRef,
+    pub(crate) cases: Vec<Case>,
+}
+
+/// One line of it.
+#[derive(Debug)]
+pub(crate) struct Case {
+    pub(crate) at: Span,
+    pub(crate) place: RuleRef,
+    /// The case as its author wrote it, on one line.
+    pub(crate) text: String,
+    pub(crate) now: Timestamp,
+    pub(crate) given: FactValues,
+    pub(crate) asked: Asked,
+}
+
+#[derive(Debug)]
+pub(crate) enum Asked {
+    Session {
+        source: ApparatusIx,
+        target: ApparatusIx,
+        /// The age of a session that is asked about again; `None` where it is asked for.
+        after: Option<Duration>,
+        incident: Option<Incident>,
+        expected: Expected,
+    },
+    Dispatch {
+        target: ApparatusIx,
+        incident: Incident,
+        /// Who is asked to mend, one after another.
+        expected: Vec<ApparatusIx>,
+    },
+}
+
+#[derive(Debug)]
+pub(crate) enum Expected {
+    /// What is asked for is compared; what is not, may be anything.
+    Allow {
+        limit: Option<Option<Duration>>,
+        priority: Option<Option<u32>>,
+    },
+    Deny,
+    /// A packet, and whether it passes.
+    Packet {
+        ends: [String; 2],
+        protocol: Protocol,
+        port: u16,
+        passes: bool,
+    },
+}
+
+/// A `never`: no permitted request may meet its condition.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NeverModel {
+    pub(crate) name: String,
+    pub(crate) at: Span,
+    pub(crate) place: RuleRef,
+    /// The condition in Cedar, with every `let` written out.
+    pub(crate) cedar: String,
+    /// The actions it is asked of, in the order of [`Action::ALL`].
+    pub(crate) actions: Vec<Action>,
+}

@@ -1,0 +1,324 @@
+//! Asks the policy what its tests ask, and compares.
+//! The answers are those that a gateway would get: nothing here decides.
+
+use super::{Asked, Case, Coverage, Expected};
+use crate::decide::{Decision, Denial, DenialReason, Question, Reach, packet};
+use crate::model::ApparatusIx;
+use crate::policy::Policy;
+use crate::respond::Incident;
+use crate::rule::RuleRef;
+use crate::source::Span;
+use crate::values;
+use serde::Serialize;
+use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
+
+/// What came of a policy's tests.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TestReport {
+    /// Every test, in the order of the files.
+    pub tests: Vec<TestResult>,
+    /// Which rules they decide, and which no test does.
+    pub coverage: Coverage,
+}
+
+/// What came of one test.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TestResult {
+    /// Its name.
+    pub name: String,
+    /// The place of its name.
+    pub place: RuleRef,
+    /// Its cases, in their order.
+    pub cases: Vec<CaseResult>,
+}
+
+/// What came of one case.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CaseResult {
+    /// Where it stands.
+    pub place: RuleRef,
+    /// The same place in bytes of the file's text.
+    pub span: Range<usize>,
+    /// The case as its author wrote it, on one line.
+    pub text: String,
+    /// Whether the policy says what it expects.
+    pub outcome: Outcome,
+    /// The rules that decided: permits that said yes, forbids and limits that said no.
+    pub decided_by: Vec<RuleRef>,
+    #[serde(skip)]
+    pub(super) at: Span,
+}
+
+/// Whether the policy says what a case expects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It does.
+    Passed,
+    /// It does not.
+    Failed {
+        /// What the case expects, as it is written.
+        expected: String,
+        /// What the policy says, in the same form.
+        actual: String,
+        /// Why it says so, in a sentence; empty where the rules say it all.
+        why: String,
+        /// The rules behind that sentence.
+        rules: Vec<RuleRef>,
+    },
+}
+
+impl TestReport {
+    /// Whether every case passed.
+    pub fn passed(&self) -> bool {
+        self.failures().next().is_none()
+    }
+
+    /// The cases that failed, each with its test.
+    pub fn failures(&self) -> impl Iterator<Item = (&TestResult, &CaseResult)> {
+        let cases = self.tests.iter().flat_map(|test| test.cases.iter().map(move |case| (test, case)));
+        cases.filter(|(_, case)| !case.passed())
+    }
+}
+
+impl TestResult {
+    /// Whether every case of it passed.
+    pub fn passed(&self) -> bool {
+        self.cases.iter().all(CaseResult::passed)
+    }
+}
+
+impl CaseResult {
+    /// Whether the policy says what it expects.
+    pub fn passed(&self) -> bool {
+        self.outcome == Outcome::Passed
+    }
+}
+
+/// What the policy says to a case.
+pub(super) struct Said {
+    pub(super) passed: bool,
+    pub(super) actual: String,
+    pub(super) why: String,
+    /// The rules that the decision names.
+    pub(super) rules: Vec<RuleRef>,
+    /// Those of them that settled it, and the limits that did.
+    pub(super) decided_by: Vec<RuleRef>,
+}
+
+impl Policy {
+    /// Runs every test.
+    pub fn run_tests(&self) -> TestReport {
+        let tests = self.model.tests.iter().map(|test| TestResult {
+            name: test.name.clone(),
+            place: test.place.clone(),
+            cases: test.cases.iter().map(|case| self.run_case(case)).collect(),
+        });
+        let tests: Vec<TestResult> = tests.collect();
+        let coverage = self.coverage(&tests);
+        TestReport { tests, coverage }
+    }
+
+    fn run_case(&self, case: &Case) -> CaseResult {
+        let (expected, said) = match &case.asked {
+            Asked::Session { expected, .. } => (expected.to_string(), self.ask_session(case, expected)),
+            Asked::Dispatch { target, incident, expected } => {
+                let said = self.ask_dispatch(case, *target, incident, expected);
+                (dispatched(expected.iter().map(|ix| self.model.apparatuses[*ix].id.as_str())), said)
+            }
+        };
+        let outcome = if said.passed {
+            Outcome::Passed
+        } else {
+            Outcome::Failed { expected, actual: said.actual, why: said.why, rules: said.rules }
+        };
+        CaseResult {
+            place: case.place.clone(),
+            span: case.at.range(),
+            text: case.text.clone(),
+            outcome,
+            decided_by: said.decided_by,
+            at: case.at,
+        }
+    }
+
+    fn ask_session(&self, case: &Case, expected: &Expected) -> Said {
+        let Asked::Session { source, target, after, incident, .. } = &case.asked else {
+            return Said::fault("this case asks for no session");
+        };
+        let question = Question {
+            source: &self.model.apparatuses[*source].id,
+            target: &self.model.apparatuses[*target].id,
+            now: case.now,
+            reason: case.given.reason().unwrap_or_default(),
+            ticket: case.given.ticket().unwrap_or_default(),
+            facts: &case.given,
+            incident: incident.as_ref(),
+        };
+        let decision = match after {
+            None => self.decide(&question),
+            Some(elapsed) => self.keep_open(&question, *elapsed),
+        };
+        let mut said = self.compare(&decision, case, expected, &question);
+        if let (false, Decision::Denial(denial)) = (said.passed, &decision)
+            && denial.reason == DenialReason::ConditionNotMet
+            && let Some((part, unless)) = self.lacks(&question)
+        {
+            said.why.push_str(&format!("; `{part}` {}", if unless { "holds" } else { "does not hold" }));
+        }
+        said
+    }
+
+    fn compare(&self, decision: &Decision, case: &Case, expected: &Expected, question: &Question<'_>) -> Said {
+        let Asked::Session { source, target, after, .. } = &case.asked else {
+            return Said::fault("this case asks for no session");
+        };
+        match expected {
+            Expected::Allow { limit, priority } => self.compare_allow(decision, *target, *limit, *priority),
+            Expected::Deny => self.compare_deny(decision, *target),
+            Expected::Packet { ends, protocol, port, passes } => {
+                if let Decision::Denial(denial) = decision {
+                    return Said::denied(denial, "drop", !passes);
+                }
+                let ends = ends.each_ref().map(String::as_str);
+                let packet = match packet::between(&self.model, *source, *target, ends, *protocol, *port) {
+                    Ok(packet) => packet,
+                    Err(error) => return Said::fault(&error.to_string()),
+                };
+                match self.reach(question, &packet.question(after.unwrap_or_default())) {
+                    Reach::Pass(rules) => Said {
+                        passed: *passes,
+                        actual: "pass".to_owned(),
+                        why: String::new(),
+                        decided_by: rules.clone(),
+                        rules,
+                    },
+                    Reach::Drop(denial) => Said::denied(&denial, "drop", !passes),
+                }
+            }
+        }
+    }
+
+    fn compare_allow(
+        &self,
+        decision: &Decision,
+        target: ApparatusIx,
+        limit: Option<Option<Duration>>,
+        priority: Option<Option<u32>>,
+    ) -> Said {
+        let permit = match decision {
+            Decision::Permit(permit) => permit,
+            Decision::Denial(denial) => return Said::denied(denial, "deny", false),
+        };
+        // What the case does not ask for is said only where something else is wrong.
+        let right = limit.is_none_or(|limit| limit == permit.limit())
+            && priority.is_none_or(|priority| priority == permit.priority());
+        let said =
+            Expected::Allow { limit: limit.map(|_| permit.limit()), priority: priority.map(|_| permit.priority()) };
+        Said {
+            passed: right,
+            actual: said.to_string(),
+            why: String::new(),
+            rules: permit.rules().to_vec(),
+            decided_by: self.settled_by(permit, target),
+        }
+    }
+
+    fn compare_deny(&self, decision: &Decision, target: ApparatusIx) -> Said {
+        match decision {
+            Decision::Denial(denial) => Said::denied(denial, "deny", true),
+            Decision::Permit(permit) => {
+                let said = Expected::Allow { limit: Some(permit.limit()), priority: permit.priority().map(Some) };
+                Said {
+                    passed: false,
+                    actual: said.to_string(),
+                    why: String::new(),
+                    rules: permit.rules().to_vec(),
+                    decided_by: self.settled_by(permit, target),
+                }
+            }
+        }
+    }
+}
+
+impl Said {
+    fn denied(denial: &Denial, verdict: &str, passed: bool) -> Self {
+        // A permit whose condition is not met has decided nothing.
+        let decided = matches!(denial.reason, DenialReason::Forbidden | DenialReason::LimitReached);
+        Self {
+            passed,
+            actual: verdict.to_owned(),
+            why: denial.to_string(),
+            rules: denial.rules.clone(),
+            decided_by: if decided { denial.rules.clone() } else { vec![] },
+        }
+    }
+
+    pub(super) fn fault(why: &str) -> Self {
+        Self { passed: false, actual: "nothing".to_owned(), why: why.to_owned(), rules: vec![], decided_by: vec![] }
+    }
+}
+
+/// As a case writes it.
+pub(super) fn dispatched<'i>(ids: impl Iterator<Item = &'i str>) -> String {
+    let ids: Vec<&str> = ids.collect();
+    if ids.is_empty() { "dispatch none".to_owned() } else { format!("dispatch {}", ids.join(", ")) }
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Expected::Deny => f.write_str("deny"),
+            Expected::Packet { passes: true, .. } => f.write_str("pass"),
+            Expected::Packet { passes: false, .. } => f.write_str("drop"),
+            Expected::Allow { limit, priority } => {
+                f.write_str("allow")?;
+                match limit {
+                    Some(Some(limit)) => write!(f, " limit {}", values::said(*limit))?,
+                    Some(None) => f.write_str(" limit none")?,
+                    None => {}
+                }
+                match priority {
+                    Some(Some(priority)) => write!(f, " priority {priority}"),
+                    Some(None) => f.write_str(" priority none"),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+impl Policy {
+    /// Whom an incident would reach, one after another.
+    fn ask_dispatch(&self, case: &Case, target: ApparatusIx, incident: &Incident, expected: &[ApparatusIx]) -> Said {
+        let target = &self.model.apparatuses[target].id;
+        let answers = self.dispatch(target, incident, case.now, &case.given);
+        let mut asked: Vec<&str> = vec![];
+        let mut decided_by = vec![];
+        for answer in &answers {
+            decided_by.push(answer.place.clone());
+            for candidate in &answer.candidates {
+                if !asked.contains(&candidate.apparatus.as_str()) {
+                    asked.push(&candidate.apparatus);
+                }
+                decided_by.extend(candidate.permit.rules().iter().cloned());
+            }
+        }
+        decided_by.sort();
+        decided_by.dedup();
+        let why = match (answers.as_slice(), asked.as_slice()) {
+            ([], _) => format!("nothing at `{target}` answers this"),
+            (_, []) => "nobody whom it would ask holds a permit now".to_owned(),
+            _ => String::new(),
+        };
+        Said {
+            passed: asked.iter().copied().eq(expected.iter().map(|ix| self.model.apparatuses[*ix].id.as_str())),
+            actual: dispatched(asked.into_iter()),
+            why,
+            rules: decided_by.clone(),
+            decided_by,
+        }
+    }
+}

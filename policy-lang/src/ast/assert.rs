@@ -1,0 +1,81 @@
+//! What the grammar reads of `test` and `never`.
+
+use super::{LiteralDecl, SourceDecl};
+use crate::source::{Span, Word};
+
+#[derive(Debug)]
+pub(crate) struct TestDecl {
+    pub(crate) name: Word,
+    pub(crate) at: Option<Word>,
+    pub(crate) cases: Vec<CaseDecl>,
+    /// Part of it could not be read.
+    pub(crate) damaged: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct CaseDecl {
+    /// From its first word to its last.
+    pub(crate) span: Span,
+    pub(crate) text: String,
+    pub(crate) asked: AskedDecl,
+    pub(crate) given: Vec<GivenDecl>,
+    pub(crate) at: Vec<Word>,
+}
+
+#[derive(Debug)]
+pub(crate) enum AskedDecl {
+    Session(SessionDecl),
+    Dispatch { cause: CauseDecl, place: Option<Word>, expected: Vec<SourceDecl> },
+}
+
+#[derive(Debug)]
+pub(crate) struct SessionDecl {
+    pub(crate) source: Word,
+    pub(crate) target: Word,
+    pub(crate) after: Vec<Word>,
+    pub(crate) upon: Vec<(Span, CauseDecl)>,
+    pub(crate) packets: Vec<PacketDecl>,
+    pub(crate) verdict: VerdictDecl,
+}
+
+#[derive(Debug)]
+pub(crate) struct PacketDecl {
+    pub(crate) span: Span,
+    pub(crate) from: Word,
+    pub(crate) to: Word,
+    pub(crate) protocol: Word,
+    pub(crate) port: Option<Word>,
+}
+
+#[derive(Debug)]
+pub(crate) struct VerdictDecl {
+    /// `allow`, `deny`, `pass` or `drop`.
+    pub(crate) word: Word,
+    pub(crate) limits: Vec<Word>,
+    pub(crate) priorities: Vec<Word>,
+}
+
+/// What starts an incident.
+#[derive(Debug)]
+pub(crate) enum CauseDecl {
+    Failure(Word),
+    Alert { name: Option<Word>, source: Option<Word>, labels: Vec<GivenDecl> },
+    Request,
+}
+
+/// `supervised: true`
+#[derive(Debug)]
+pub(crate) struct GivenDecl {
+    pub(crate) name: Word,
+    pub(crate) value: LiteralDecl,
+    pub(crate) value_span: Span,
+}
+
+#[derive(Debug)]
+pub(crate) struct NeverDecl {
+    /// The word `never` and its name.
+    pub(crate) span: Span,
+    pub(crate) name: Word,
+    pub(crate) actions: Vec<Word>,
+    pub(crate) cedar: Word,
+}

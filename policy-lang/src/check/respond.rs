@@ -1,0 +1,223 @@
+//! Checks of `watch`, `on` and `dispatch`: what is watched, and who answers.
+//! Whoever is dispatched needs a permit, so these come after the rules of all blocks of a target.
+
+mod candidates;
+mod probe;
+
+use super::ends::{known_as, terminal_names};
+use super::target::Block;
+use super::{Checker, Known};
+use crate::ast::{CloseDecl, DispatchDecl, ProbeDecl, ResponseDecl, TriggerDecl};
+use crate::diagnostic::Code;
+use crate::estate::{ApparatusKind, TerminalAddress};
+use crate::model::{ApparatusIx, Model, Target};
+use crate::pair::HostSpec;
+use crate::respond::{Dispatch, Order, Probe, Response, Trigger, Watch};
+use crate::source::{Span, Word};
+use crate::values;
+use ipnet::IpNet;
+use std::time::Duration;
+
+/// How long an operator has to confirm unless the policy says otherwise.
+const CONFIRM: Duration = Duration::from_secs(60);
+
+impl Checker<'_, '_> {
+    /// The responses of a target, in the order of the files; those that are wrong are reported and left out.
+    pub(super) fn responses(&mut self, block: &Block<'_>, model: &mut Model, known: &mut Known) -> Vec<Response> {
+        let target = &block.target;
+        let mut responses: Vec<Response> = vec![];
+        let mut watched: Vec<(HostSpec, Probe, Span)> = vec![];
+        let mut tie = true;
+        for decl in block.decls.iter().flat_map(|decl| &decl.responses) {
+            let trigger = match &decl.trigger {
+                TriggerDecl::Watch { terminal, probes } => {
+                    let watch = self.watch(decl, terminal, probes, target, model, known);
+                    if let Some(watch) = &watch {
+                        self.watched_twice(watch, terminal, &mut watched);
+                    }
+                    watch.map(Trigger::Watch)
+                }
+                TriggerDecl::Alert(cedar) => self.alert_condition(cedar, &mut known.conditions).map(Trigger::Alert),
+                TriggerDecl::Request => Some(Trigger::Request),
+            };
+            let Some(dispatch) = self.dispatch(decl, block, model) else { continue };
+            if dispatch.order == Order::ByPriority && std::mem::take(&mut tie) {
+                self.ties(&decl.dispatches, target);
+            }
+            let place = self.place(decl.span);
+            responses.extend(trigger.map(|trigger| Response { place, trigger, dispatch }));
+        }
+        responses
+    }
+
+    fn watch(
+        &mut self,
+        decl: &ResponseDecl,
+        terminal: &Word,
+        probes: &[ProbeDecl],
+        target: &Target,
+        model: &mut Model,
+        known: &Known,
+    ) -> Option<Watch> {
+        let host = self.watched(terminal, model.gateway_of[target.apparatus], model, known);
+        let Some(probe) = probes.first() else {
+            if !decl.damaged {
+                let help = "say how: `probe tcp 443`, `probe icmp`, `probe https \"/health\"` or `probe dns \"NAME\"`";
+                let message = format!("nothing says how `{}` is watched", terminal.node);
+                self.report(Code::BadResponse, decl.span, message, "no `probe` here", Some(help.to_owned()));
+            }
+            return None;
+        };
+        for other in &probes[1..] {
+            let (file, line, column, _) = self.sources.place(probe.span);
+            let help = format!("the first is at {file}:{line}:{column}; give the other a `watch` of its own");
+            self.report(Code::Duplicate, other.span, "a watch has one probe", "the second one", Some(help));
+        }
+        let probed = self.probe(probe);
+        let (host, probed) = (host?, probed?);
+        Some(Watch {
+            terminal: terminal.node.clone(),
+            host,
+            probe: probed.probe,
+            every: probed.every,
+            timeout: probed.timeout,
+            failing: probed.failing,
+            recovering: probed.recovering,
+        })
+    }
+
+    fn watched_twice(&mut self, watch: &Watch, word: &Word, seen: &mut Vec<(HostSpec, Probe, Span)>) {
+        match seen.iter().find(|(host, probe, _)| *host == watch.host && *probe == watch.probe) {
+            Some((_, _, first)) => {
+                let (file, line, column, _) = self.sources.place(*first);
+                let message = format!("`{}` is watched twice by the same probe", word.node);
+                let help = format!("the first is at {file}:{line}:{column}; take one of them out");
+                self.report(Code::Duplicate, word.span, message, "the second one", Some(help));
+            }
+            None => seen.push((watch.host.clone(), watch.probe.clone(), word.span)),
+        }
+    }
+
+    /// The host that a watch is about, which its target's gateway has to have on its own LAN.
+    fn watched(&mut self, word: &Word, gateway: ApparatusIx, model: &mut Model, known: &Known) -> Option<HostSpec> {
+        let id = model.apparatuses[gateway].id.clone();
+        if word.node.contains('@') {
+            let found = self.apparatus(model, word)?;
+            if model.gateway_of[found] != gateway {
+                self.elsewhere(word, &id, &model.apparatuses[model.gateway_of[found]].id);
+                return None;
+            }
+            return self.own_address(word, found, model).map(|address| HostSpec::Net(IpNet::from(address)));
+        }
+        if let Some(literal) = values::host_literal(&word.node) {
+            let net = literal.and_then(|net| match net.prefix_len() == net.max_prefix_len() {
+                true => Ok(net),
+                false => Err("a watch is about one machine: write its address or its name".to_owned()),
+            });
+            return match net {
+                Err(help) => {
+                    let message = format!("`{}` is no address", word.node);
+                    self.report(Code::BadAddress, word.span, message, "not an address", Some(help));
+                    None
+                }
+                Ok(net) if known.lans.holder(net) == Some(gateway) => {
+                    model.literal_hosts.insert((net.addr(), gateway));
+                    Some(HostSpec::Net(net))
+                }
+                Ok(_) if known.lans.damaged.contains(&gateway) => None,
+                Ok(net) => {
+                    let message = format!("`{}` lies outside the LAN of `{id}`", word.node);
+                    let help = known_as(model, gateway, net).unwrap_or_else(|| {
+                        format!("a target's watches run at its gateway `{id}`, and look at its own LAN")
+                    });
+                    self.report(Code::OutsideLan, word.span, message, "not on the target's LAN", Some(help));
+                    None
+                }
+            };
+        }
+        let ApparatusKind::Gateway { terminals, .. } = &model.apparatuses[gateway].kind else { return None };
+        let at = known.lans.at.get(&(gateway, word.node.clone())).and_then(|at| terminals.get(*at));
+        match at.map(|terminal| &terminal.at) {
+            Some(TerminalAddress::Address(address)) => Some(HostSpec::Net(IpNet::from(*address))),
+            Some(TerminalAddress::Name(dns)) => Some(HostSpec::Named { terminal: word.node.clone(), dns: dns.clone() }),
+            None if known.lans.damaged.contains(&gateway) => None,
+            None => {
+                let elsewhere = known.lans.named.get(&word.node).and_then(|gateways| gateways.first());
+                match elsewhere {
+                    Some(other) => self.elsewhere(word, &id, &model.apparatuses[*other].id),
+                    None => {
+                        let names = terminal_names(model, gateway);
+                        self.unknown(Code::UnknownTerminal, "terminal", word, "not at the target's gateway", names);
+                    }
+                }
+                None
+            }
+        }
+    }
+
+    fn elsewhere(&mut self, word: &Word, gateway: &str, other: &str) {
+        let message = format!("`{}` does not stand on the LAN of `{gateway}`", word.node);
+        let help = format!("it stands on that of `{other}`: watch it in a target there");
+        self.report(Code::UnknownTerminal, word.span, message, "not at the target's gateway", Some(help));
+    }
+
+    fn dispatch(&mut self, decl: &ResponseDecl, block: &Block<'_>, model: &Model) -> Option<Dispatch> {
+        let Some(dispatch) = decl.dispatches.first() else {
+            if !decl.damaged {
+                let help = "say who answers: `dispatch by priority { confirm 60s }`".to_owned();
+                let message = "this watch dispatches nobody";
+                self.report(Code::BadResponse, decl.span, message, "no `dispatch` here", Some(help));
+            }
+            return None;
+        };
+        for other in &decl.dispatches[1..] {
+            let (file, line, column, _) = self.sources.place(dispatch.span);
+            let help =
+                format!("the first is at {file}:{line}:{column}; name several candidates in one: `dispatch A, B`");
+            self.report(Code::Duplicate, other.span, "a watch has one dispatch", "the second one", Some(help));
+        }
+        let order = self.order(dispatch, block, model);
+        let confirm = match self.once("confirm", &dispatch.confirm) {
+            None => Some(CONFIRM),
+            Some(word) if word.node == "none" => None,
+            Some(word) => Some(self.confirm(word)),
+        };
+        let close_after = self.close(dispatch, &decl.trigger);
+        order.map(|order| Dispatch { order, confirm, close_after })
+    }
+
+    fn confirm(&mut self, word: &Word) -> Duration {
+        let confirm = values::interval(&word.node).and_then(|confirm| match confirm {
+            Duration::ZERO => Err("nobody can confirm in no time; `confirm none` starts without asking".to_owned()),
+            confirm => Ok(confirm),
+        });
+        confirm.unwrap_or_else(|help| {
+            let message = format!("`{}` is no time to confirm in", word.node);
+            self.report(Code::BadResponse, word.span, message, "not a duration", Some(help));
+            CONFIRM
+        })
+    }
+
+    fn close(&mut self, dispatch: &DispatchDecl, trigger: &TriggerDecl) -> Option<Duration> {
+        let CloseDecl { words, after } = dispatch.close.first()?;
+        for other in &dispatch.close[1..] {
+            let help = "one of them is enough".to_owned();
+            self.report(Code::Duplicate, other.words.span, "`close` is said twice", "the second one", Some(help));
+        }
+        if matches!(trigger, TriggerDecl::Request) {
+            let message = "a request has no recovery";
+            let help = "who asked for maintenance ends it, or its `limit` does: take this out".to_owned();
+            self.report(Code::BadResponse, words.span, message, "never happens", Some(help));
+            return None;
+        }
+        let Some(after) = after else { return Some(Duration::ZERO) };
+        match values::interval(&after.node) {
+            Ok(after) => Some(after),
+            Err(help) => {
+                let message = format!("`{}` is no duration", after.node);
+                self.report(Code::BadResponse, after.span, message, "not a duration", Some(help));
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What changes of the estate itself: its apparatuses, their LANs and terminals, and its facts.
+//! What follows from it for sessions is told at their targets.
+
+use super::{Entry, Kind, Verdict};
+use crate::estate::{Alias, Apparatus, ApparatusKind, Estate, Terminal, TerminalAddress};
+use crate::facts::{Fact, FactValue};
+use crate::policy::Policy;
+use crate::values::said;
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+pub(super) fn changes(old: &Policy, new: &Policy) -> Vec<Entry> {
+    let mut all = Changes::default();
+    all.estate(old.estate(), new.estate());
+    all.facts(old.facts(), new.facts());
+    for apparatus in new.apparatuses() {
+        match old.apparatus(&apparatus.id) {
+            Some(before) => all.apparatus(before, apparatus),
+            None => all.list(if apparatus.is_gateway() { "new gateways" } else { "new clients" }, &apparatus.id),
+        }
+    }
+    for apparatus in old.apparatuses().filter(|apparatus| new.apparatus(&apparatus.id).is_none()) {
+        all.list(if apparatus.is_gateway() { "removed gateways" } else { "removed clients" }, &apparatus.id);
+    }
+    let lists = all.lists.into_iter().map(|(what, lines)| Entry { lines, ..entry(Kind::Apparatus, what.to_owned()) });
+    all.entries.into_iter().chain(lists).collect()
+}
+
+#[derive(Default)]
+struct Changes {
+    entries: Vec<Entry>,
+    /// Ids that come or go.
+    lists: BTreeMap<&'static str, Vec<String>>,
+}
+
+fn entry(kind: Kind, what: String) -> Entry {
+    Entry { kind, verdict: Verdict::Neutral, what, when: None, lines: vec![], certain: true }
+}
+
+impl Changes {
+    fn list(&mut self, what: &'static str, id: &str) {
+        self.lists.entry(what).or_default().push(id.to_owned());
+    }
+
+    fn say(&mut self, kind: Kind, what: String) {
+        self.entries.push(entry(kind, what));
+    }
+
+    /// Says that something differs, if it does.
+    fn turn<T: PartialEq>(&mut self, kind: Kind, what: &str, old: &T, new: &T, said: impl Fn(&T) -> String) {
+        if old != new {
+            self.say(kind, format!("{what} {} -> {}", said(old), said(new)));
+        }
+    }
+
+    fn estate(&mut self, old: &Estate, new: &Estate) {
+        let quoted = |text: &String| format!("\"{text}\"");
+        self.turn(Kind::Estate, "domain", &old.name, &new.name, String::clone);
+        self.turn(Kind::Estate, "relay group", &old.group, &new.group, quoted);
+        self.turn(Kind::Estate, "timezone", &old.zone, &new.zone, |zone| zone.iana_name().unwrap_or("UTC").to_owned());
+        self.turn(Kind::Estate, "limit of every session", &old.cap, &new.cap, |cap| {
+            cap.map_or("none".to_owned(), said)
+        });
+    }
+
+    fn facts(&mut self, old: &[Fact], new: &[Fact]) {
+        let find = |facts: &[Fact], name: &str| facts.iter().find(|fact| fact.name == name).cloned();
+        for fact in new {
+            let name = &fact.name;
+            let Some(before) = find(old, name) else {
+                let (ty, default) = (fact.ty, value(&fact.default));
+                self.say(Kind::Fact, format!("new fact {name}: {ty} = {default} set by {}", fact.set_by));
+                continue;
+            };
+            self.turn(Kind::Fact, &format!("fact {name}: type"), &before.ty, &fact.ty, ToString::to_string);
+            self.turn(Kind::Fact, &format!("fact {name}: default"), &before.default, &fact.default, value);
+            if before.set_by != fact.set_by {
+                // Somebody may say now what he could not say before.
+                let what = format!("fact {name}: set by {} -> {}", before.set_by, fact.set_by);
+                self.entries.push(Entry { verdict: Verdict::Widens, ..entry(Kind::Fact, what) });
+            }
+        }
+        for fact in old.iter().filter(|fact| find(new, &fact.name).is_none()) {
+            self.say(Kind::Fact, format!("removed fact {}", fact.name));
+        }
+    }
+
+    fn apparatus(&mut self, old: &Apparatus, new: &Apparatus) {
+        let id = &new.id;
+        let word = |word: &Option<String>| word.clone().unwrap_or_else(|| "none".to_owned());
+        self.turn(Kind::Apparatus, &format!("{id}: name"), &old.name, &new.name, |name| format!("\"{name}\""));
+        self.turn(Kind::Apparatus, &format!("{id}: address"), &old.address(), &new.address(), |address| {
+            address.map_or_else(|| "none".to_owned(), |address| address.to_string())
+        });
+        match (&old.kind, &new.kind) {
+            (
+                ApparatusKind::Gateway { lans: before, aliases: were, terminals: old, .. },
+                ApparatusKind::Gateway { lans: after, aliases: are, terminals: new, .. },
+            ) => {
+                let (mut before, mut after) = (before.clone(), after.clone());
+                before.sort();
+                after.sort();
+                self.turn(Kind::Apparatus, &format!("{id}: lan"), &before, &after, |lans| list(lans));
+                let aliases = |aliases: &Vec<Alias>| {
+                    let each = aliases.iter().map(|alias| format!("{} as {}", alias.real, alias.known_as));
+                    if aliases.is_empty() { "none".to_owned() } else { each.collect::<Vec<_>>().join(", ") }
+                };
+                self.turn(Kind::Apparatus, &format!("{id}: aliases"), were, are, aliases);
+                self.terminals(id, old, new);
+            }
+            (ApparatusKind::Client { division: before, .. }, ApparatusKind::Client { division: after, .. }) => {
+                self.turn(Kind::Apparatus, &format!("{id}: division"), before, after, word);
+            }
+            // A gateway's id is no client's.
+            _ => self.say(Kind::Apparatus, format!("{id} is another kind of apparatus")),
+        }
+    }
+
+    fn terminals(&mut self, id: &str, old: &[Terminal], new: &[Terminal]) {
+        let find = |terminals: &[Terminal], name: &str| terminals.iter().find(|t| t.name == name).map(|t| t.at.clone());
+        for terminal in new {
+            let name = &terminal.name;
+            match find(old, name) {
+                None => self.say(Kind::Terminal, format!("{id}: new terminal {name} = {}", at(&terminal.at))),
+                Some(before) => self.turn(Kind::Terminal, &format!("{id}: terminal {name}"), &before, &terminal.at, at),
+            }
+        }
+        for terminal in old.iter().filter(|terminal| find(new, &terminal.name).is_none()) {
+            self.say(Kind::Terminal, format!("{id}: removed terminal {} = {}", terminal.name, at(&terminal.at)));
+        }
+    }
+}
+
+fn at(at: &TerminalAddress) -> String {
+    match at {
+        TerminalAddress::Address(address) => address.to_string(),
+        TerminalAddress::Name(name) => name.clone(),
+    }
+}
+
+fn list<T: Display>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn value(value: &FactValue) -> String {
+    crate::survey::fact_words(value)
+}

@@ -1,0 +1,142 @@
+//! What the rules of a target mean, whatever their form.
+//! Targets that are equal here are equal in every decision; those that differ are compared by what they decide.
+
+use crate::ast::Effect;
+use crate::facts::Fact;
+use crate::model::{ApparatusIx, Condition, Model, Rule, Target};
+use crate::pair::Flow;
+use crate::policy::Policy;
+use ipnet::IpNet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+/// A rule as it concerns one source.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SourceRule<'p> {
+    pub(super) permit: bool,
+    pub(super) priority: Option<u32>,
+    pub(super) limit: Option<Duration>,
+    pub(super) conditions: Vec<(bool, &'p str)>,
+    pub(super) flows: Vec<&'p Flow>,
+}
+
+/// A rule as it concerns all of its sources.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct WholeRule<'p> {
+    sources: BTreeSet<&'p str>,
+    flows: Vec<(&'p str, Vec<&'p IpNet>, Vec<&'p Flow>)>,
+    rule: SourceRule<'p>,
+}
+
+/// What two policies have in common beside their targets.
+#[derive(Debug)]
+pub(super) struct Common<'p> {
+    pub(super) old: &'p Policy,
+    pub(super) new: &'p Policy,
+    same_zone: bool,
+    same_groups: bool,
+    /// Facts that differ, or that only one of them has.
+    changed_facts: Vec<&'p str>,
+}
+
+impl<'p> Common<'p> {
+    pub(super) fn of(old: &'p Policy, new: &'p Policy) -> Self {
+        let groups = |policy: &'p Policy| -> BTreeMap<&'p str, BTreeSet<&'p str>> {
+            let model = &policy.model;
+            let ids =
+                |members: &'p [ApparatusIx]| members.iter().map(|ix| model.apparatuses[*ix].id.as_str()).collect();
+            model.groups.iter().map(|group| (group.name.as_str(), ids(&group.members))).collect()
+        };
+        let facts = |policy: &'p Policy| -> HashMap<&'p str, &'p Fact> {
+            policy.model.facts.iter().map(|fact| (fact.name.as_str(), fact)).collect()
+        };
+        let (before, after) = (facts(old), facts(new));
+        let names: BTreeSet<&str> = before.keys().chain(after.keys()).copied().collect();
+        let differs = |name: &&str| match (before.get(name), after.get(name)) {
+            (Some(a), Some(b)) => a.ty != b.ty || a.default != b.default,
+            _ => true,
+        };
+        Self {
+            old,
+            new,
+            same_zone: old.model.estate.zone == new.model.estate.zone,
+            same_groups: groups(old) == groups(new),
+            changed_facts: names.into_iter().filter(differs).collect(),
+        }
+    }
+
+    /// Whether a condition means the same in both policies.
+    pub(super) fn same_condition(&self, condition: &Condition) -> bool {
+        let text = &condition.cedar;
+        // A name may be spelt in escapes.
+        let names = |name: &str| text.contains(name) || text.contains('\\');
+        (self.same_zone || !condition.timed())
+            && (self.same_groups || !names("Group"))
+            && !self.changed_facts.iter().any(|fact| names(fact))
+    }
+
+    /// Whether every session to a target is decided as before.
+    pub(super) fn same_target(&self, old: &Target, new: &Target) -> bool {
+        let conditions = old.rules.iter().chain(&new.rules).flat_map(|rule| &rule.conditions);
+        let lans = |policy: &'p Policy, target: &Target| sorted(policy.model.lans(target.apparatus));
+        cap(self.old, old) == cap(self.new, new)
+            && lans(self.old, old) == lans(self.new, new)
+            && whole(&self.old.model, old) == whole(&self.new.model, new)
+            && conditions.into_iter().all(|condition| self.same_condition(condition))
+    }
+}
+
+/// The least of what caps every session to a target.
+pub(super) fn cap(policy: &Policy, target: &Target) -> Option<Duration> {
+    [target.cap, policy.model.estate.cap].into_iter().flatten().min()
+}
+
+pub(super) fn sorted(lans: &[IpNet]) -> Vec<&IpNet> {
+    let mut lans: Vec<&IpNet> = lans.iter().collect();
+    lans.sort();
+    lans
+}
+
+impl<'p> SourceRule<'p> {
+    /// A rule as it concerns the sources behind one gateway.
+    pub(super) fn of(rule: &'p Rule, gateway: ApparatusIx) -> Self {
+        let flows = rule.flows.iter().filter(|(of, _)| *of == gateway).flat_map(|(_, flows)| flows);
+        Self { flows: in_order(flows), ..Self::bare(rule) }
+    }
+
+    fn bare(rule: &'p Rule) -> Self {
+        Self {
+            permit: rule.effect == Effect::Permit,
+            priority: rule.priority,
+            limit: rule.limit,
+            conditions: rule.conditions.iter().map(|c| (c.unless, c.cedar.trim())).collect(),
+            flows: vec![],
+        }
+    }
+}
+
+fn whole<'p>(model: &'p Model, target: &'p Target) -> Vec<WholeRule<'p>> {
+    let id = |ix: ApparatusIx| model.apparatuses[ix].id.as_str();
+    let rule = |rule: &'p Rule| WholeRule {
+        sources: rule.sources.iter().flat_map(|source| model.members(*source)).map(id).collect(),
+        flows: {
+            let of = |(gateway, flows): &'p (ApparatusIx, Vec<Flow>)| {
+                (id(*gateway), sorted(model.lans(*gateway)), in_order(flows))
+            };
+            let mut flows: Vec<_> = rule.flows.iter().map(of).collect();
+            flows.sort();
+            flows
+        },
+        rule: SourceRule::bare(rule),
+    };
+    let mut rules: Vec<WholeRule<'p>> = target.rules.iter().map(rule).collect();
+    rules.sort();
+    rules
+}
+
+fn in_order<'p>(flows: impl IntoIterator<Item = &'p Flow>) -> Vec<&'p Flow> {
+    let mut flows: Vec<&Flow> = flows.into_iter().collect();
+    flows.sort();
+    flows.dedup();
+    flows
+}

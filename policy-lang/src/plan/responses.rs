@@ -1,0 +1,186 @@
+//! What changes in how a target answers failures: watches, what else starts an incident, and who is asked to mend.
+
+use super::{Entry, Kind, Verdict};
+use crate::ast::Effect;
+use crate::model::{ApparatusIx, Condition, Source, Target};
+use crate::policy::Policy;
+use crate::respond::{Dispatch, Order, Probe, Response, Trigger, Watch};
+use crate::values::said;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub(super) fn changes(old: &Policy, new: &Policy, id: &str) -> Vec<Entry> {
+    let (before, after) = (responses(old, id), responses(new, id));
+    let mut entries = vec![];
+    for (key, now) in &after {
+        match before.get(key) {
+            None => entries.push(entry(Kind::Watch, starts(now.dispatch.confirm), format!("new {}", whole(now)))),
+            Some(was) => entries.extend(differences(was, now)),
+        }
+    }
+    for was in before.iter().filter(|(key, _)| !after.contains_key(*key)).map(|(_, was)| was) {
+        let verdict = match starts(was.dispatch.confirm) {
+            Verdict::Widens => Verdict::Narrows,
+            other => other,
+        };
+        entries.push(entry(Kind::Watch, verdict, format!("removed {}", whole(was))));
+    }
+    entries
+}
+
+/// A response in the policy's words.
+struct Said<'p> {
+    heading: String,
+    watch: Option<&'p Watch>,
+    dispatch: &'p Dispatch,
+    /// In which order who is asked.
+    order: Vec<String>,
+    by_priority: bool,
+}
+
+/// The responses of a target by what starts them, and their number among those that the same starts.
+fn responses<'p>(policy: &'p Policy, id: &str) -> BTreeMap<(String, usize), Said<'p>> {
+    let compiled = policy.model.by_id.get(id).and_then(|ix| policy.targets.get(ix));
+    let Some(target) = compiled.map(|compiled| policy.target(compiled)) else { return BTreeMap::new() };
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let mut all = BTreeMap::new();
+    for Response { trigger, dispatch, .. } in &target.responses {
+        let (heading, watch) = match trigger {
+            Trigger::Watch(watch) => (format!("watch {}", watch.terminal), Some(watch)),
+            Trigger::Alert(condition) => (format!("on alert {}", words(condition)), None),
+            Trigger::Request => ("on request".to_owned(), None),
+        };
+        let count = counts.entry(heading.clone()).or_default();
+        let by_priority = dispatch.order == Order::ByPriority;
+        let order = order(policy, target, &dispatch.order);
+        all.insert((heading.clone(), *count), Said { heading, watch, dispatch, order, by_priority });
+        *count += 1;
+    }
+    all
+}
+
+fn words(condition: &Condition) -> String {
+    format!("{{ {} }}", condition.cedar.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// Who is asked, one after another, as far as it does not depend on the moment.
+fn order(policy: &Policy, target: &Target, order: &Order) -> Vec<String> {
+    // What is sorted by: the priority, the rule that gives it, and the place in that rule.
+    let mut best: BTreeMap<ApparatusIx, (u32, usize, usize)> = BTreeMap::new();
+    for (n, rule) in target.rules.iter().enumerate().filter(|(_, rule)| rule.effect == Effect::Permit) {
+        let members = rule.sources.iter().flat_map(|source| policy.model.members(*source));
+        for (position, member) in members.enumerate() {
+            let key = (rule.priority.unwrap_or(u32::MAX), n, position);
+            let known = best.entry(member).or_insert(key);
+            *known = key.min(*known);
+        }
+    }
+    let by_priority = |mut members: Vec<ApparatusIx>| {
+        members.sort_by_key(|member| best.get(member).copied().unwrap_or((u32::MAX, usize::MAX, 0)));
+        members
+    };
+    let mut all: Vec<ApparatusIx> = vec![];
+    match order {
+        Order::ByPriority => all = by_priority(best.keys().copied().collect()),
+        Order::Named(sources) => {
+            for source in sources {
+                all.extend(match source {
+                    Source::Apparatus(one) => vec![*one],
+                    Source::Group(_) => by_priority(policy.model.members(*source)),
+                });
+            }
+        }
+    }
+    let mut seen = std::collections::HashSet::new();
+    all.retain(|ix| seen.insert(*ix));
+    all.into_iter().map(|ix| policy.model.apparatuses[ix].id.clone()).collect()
+}
+
+fn differences(old: &Said<'_>, new: &Said<'_>) -> Vec<Entry> {
+    let heading = &new.heading;
+    let mut entries = vec![];
+    let mut turn = |kind: Kind, verdict: Verdict, what: &str, from: String, to: String| {
+        if from != to {
+            entries.push(entry(kind, verdict, format!("{heading}: {what} {from} -> {to}")));
+        }
+    };
+    if let (Some(old), Some(new)) = (old.watch, new.watch) {
+        let mut watch = |what: &str, from: String, to: String| turn(Kind::Watch, Verdict::Neutral, what, from, to);
+        watch("host", old.host.to_string(), new.host.to_string());
+        watch("probe", probe(&old.probe), probe(&new.probe));
+        watch("every", said(old.every), said(new.every));
+        watch("timeout", said(old.timeout), said(new.timeout));
+        watch("failing", old.failing.to_string(), new.failing.to_string());
+        watch("recovering", old.recovering.to_string(), new.recovering.to_string());
+    }
+    let (was, is) = (old.dispatch, new.dispatch);
+    let verdict = match (was.confirm, is.confirm) {
+        (Some(_), None) => Verdict::Widens,
+        (None, Some(_)) => Verdict::Narrows,
+        _ => Verdict::Neutral,
+    };
+    turn(Kind::Dispatch, verdict, "confirm", confirm(was.confirm), confirm(is.confirm));
+    let open = |close: Option<Duration>| close.unwrap_or(Duration::MAX);
+    let longer = open(is.close_after) > open(was.close_after);
+    let verdict = if longer { Verdict::Widens } else { Verdict::Narrows };
+    turn(Kind::Dispatch, verdict, "close on recovery", close(was.close_after), close(is.close_after));
+    if old.order != new.order || old.by_priority != new.by_priority {
+        let line = |when: &str, said: &Said<'_>| {
+            let by = if said.by_priority { "by priority: " } else { "" };
+            format!("{when} {by}{}", list(&said.order))
+        };
+        let lines = vec![line("before ", old), line("after  ", new)];
+        entries
+            .push(Entry { lines, ..entry(Kind::Dispatch, Verdict::Neutral, format!("{heading}: order of dispatch")) });
+    }
+    entries
+}
+
+/// Whether sessions start that nobody confirms.
+fn starts(confirm: Option<Duration>) -> Verdict {
+    if confirm.is_none() { Verdict::Widens } else { Verdict::Neutral }
+}
+
+fn whole(said_of: &Said<'_>) -> String {
+    let Said { heading, watch, dispatch, order, by_priority } = said_of;
+    let watch = watch.map_or_else(String::new, |watch| {
+        let Watch { probe: how, every, timeout, failing, recovering, .. } = watch;
+        let (every, timeout) = (said(*every), said(*timeout));
+        format!(" probe {} every {every} timeout {timeout} failing {failing} recovering {recovering};", probe(how))
+    });
+    let by = if *by_priority { " by priority:" } else { "" };
+    let confirm = confirm(dispatch.confirm);
+    let close =
+        dispatch.close_after.map_or_else(String::new, |after| format!(", close on recovery after {}", said(after)));
+    format!("{heading}:{watch} dispatch{by} {}, confirm {confirm}{close}", list(order))
+}
+
+fn probe(probe: &Probe) -> String {
+    match probe {
+        Probe::Tcp { port } => format!("tcp {port}"),
+        Probe::Icmp => "icmp".to_owned(),
+        Probe::Dns { name } => format!("dns {name}"),
+        Probe::Http { tls, port, path, status, body, certificate } => {
+            let scheme = if *tls { "https" } else { "http" };
+            let body = body.as_ref().map_or_else(String::new, |body| format!(" body \"{body}\""));
+            let valid = certificate.map_or_else(String::new, |valid| format!(" certificate {}", said(valid)));
+            format!("{scheme} {port} {path} status {}-{}{body}{valid}", status.0, status.1)
+        }
+    }
+}
+
+fn confirm(confirm: Option<Duration>) -> String {
+    confirm.map_or_else(|| "none".to_owned(), said)
+}
+
+fn close(close: Option<Duration>) -> String {
+    close.map_or_else(|| "never".to_owned(), |after| format!("after {}", said(after)))
+}
+
+fn list(ids: &[String]) -> String {
+    if ids.is_empty() { "nobody".to_owned() } else { ids.join(", ") }
+}
+
+fn entry(kind: Kind, verdict: Verdict, what: String) -> Entry {
+    Entry { kind, verdict, what, when: None, lines: vec![], certain: true }
+}

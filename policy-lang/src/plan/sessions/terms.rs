@@ -1,0 +1,127 @@
+//! The terms of a session, and how two of them differ.
+
+use super::Half;
+use crate::pair::Lans;
+use crate::plan::flows::{FOREVER, Region, minus, regions};
+use crate::plan::lines::{Names, limit, lines};
+use crate::plan::normal::cap;
+use crate::plan::{Kind, Verdict};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// What a session may do, whatever the time brings.
+#[derive(Debug)]
+pub(super) struct Terms {
+    priority: Option<u32>,
+    /// In milliseconds.
+    limit: u64,
+    regions: Vec<Region>,
+}
+
+/// One thing that differs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Item {
+    pub(super) kind: Kind,
+    pub(super) verdict: Verdict,
+    pub(super) what: String,
+    pub(super) lines: Vec<String>,
+}
+
+impl Half<'_> {
+    /// The terms of a session of which these rules let it be open, so long after its
+    /// establishment; none if it is at its end.
+    pub(super) fn terms(&self, matching: &[usize], source: &str, elapsed: u64) -> Option<Terms> {
+        let (_, target) = self.found?;
+        let model = &self.policy.model;
+        let gateway = model.gateway_of[*model.by_id.get(source)?];
+        let lans = Lans { source: model.lans(gateway), target: model.lans(target.apparatus) };
+        let cap = cap(self.policy, target).map_or(FOREVER, millis);
+        let rules = || matching.iter().map(|n| &target.rules[*n]);
+        let until = |limit: Option<Duration>| limit.map_or(FOREVER, millis).min(cap);
+        let limit = rules().map(|rule| until(rule.limit)).max()?;
+        if limit <= elapsed {
+            return None;
+        }
+        let mut all = vec![];
+        for rule in rules().filter(|rule| until(rule.limit) > elapsed) {
+            let flows = rule.flows.iter().filter(|(of, _)| *of == gateway).flat_map(|(_, flows)| flows);
+            all.extend(flows.flat_map(|flow| regions(flow, lans, until(rule.limit))));
+        }
+        Some(Terms { priority: rules().filter_map(|rule| rule.priority).min(), limit, regions: all })
+    }
+}
+
+/// How terms differ; `names` are those of the old and the new policy, each of source and target.
+pub(super) fn differences(terms: &[Option<Terms>; 2], names: &[(Rc<Names>, Rc<Names>); 2]) -> Vec<Item> {
+    let told = |regions: &[Region], n: usize| lines(regions, &names[n].0, &names[n].1);
+    let session = |terms: &Terms, n: usize, verdict: Verdict| {
+        let lines = told(&terms.regions, n);
+        let own =
+            |time: (u64, u64)| if time.1 < terms.limit { format!(" limit {}", limit(time.1)) } else { String::new() };
+        let priority = terms.priority.map(|priority| format!(", priority {priority}")).unwrap_or_default();
+        let what = match verdict {
+            Verdict::Widens => "gains sessions",
+            Verdict::Narrows | Verdict::Neutral => "loses its sessions",
+        };
+        let term = if terms.limit == FOREVER { "no limit".to_owned() } else { format!("limit {}", limit(terms.limit)) };
+        vec![Item {
+            kind: Kind::Session,
+            verdict,
+            what: format!("{what}: {term}{priority}"),
+            lines: lines.iter().map(|line| format!("{}{}", line.text, own(line.time))).collect(),
+        }]
+    };
+    let (old, new) = match terms {
+        [None, None] => return vec![],
+        [None, Some(new)] => return session(new, 1, Verdict::Widens),
+        [Some(old), None] => return session(old, 0, Verdict::Narrows),
+        [Some(old), Some(new)] => (old, new),
+    };
+    let mut items = vec![];
+    if old.limit != new.limit {
+        items.push(Item {
+            kind: Kind::Limit,
+            verdict: if new.limit > old.limit { Verdict::Widens } else { Verdict::Narrows },
+            what: format!("limit {} -> {}", limit(old.limit), limit(new.limit)),
+            lines: vec![],
+        });
+    }
+    if old.priority != new.priority {
+        let said = |priority: Option<u32>| priority.map_or_else(|| "none".to_owned(), |n| n.to_string());
+        items.push(Item {
+            kind: Kind::Priority,
+            verdict: Verdict::Neutral,
+            what: format!("priority {} -> {}", said(old.priority), said(new.priority)),
+            lines: vec![],
+        });
+    }
+    for (more, less, n, verdict) in [(new, old, 1, Verdict::Widens), (old, new, 0, Verdict::Narrows)] {
+        let rest = minus(&more.regions, &less.regions);
+        let (whole, longer): (Vec<Region>, Vec<Region>) = rest.into_iter().partition(|region| region.time.0 == 0);
+        for line in told(&whole, n) {
+            let own = if line.time.1 < more.limit { format!(" limit {}", limit(line.time.1)) } else { String::new() };
+            items.push(Item {
+                kind: Kind::Terminals,
+                verdict,
+                what: if n == 1 { "gains terminals" } else { "loses terminals" }.to_owned(),
+                lines: vec![format!("{}{own}", line.text)],
+            });
+        }
+        // What lasts longer because the session does is told with the session's limit.
+        let own: Vec<Region> = longer.into_iter().filter(|region| region.time != (less.limit, more.limit)).collect();
+        for line in told(&own, n) {
+            let (from, to) = if n == 1 { (line.time.0, line.time.1) } else { (line.time.1, line.time.0) };
+            items.push(Item {
+                kind: Kind::Terminals,
+                verdict,
+                what: format!("terminals pass for {} -> {}", limit(from), limit(to)),
+                lines: vec![line.text],
+            });
+        }
+    }
+    items
+}
+
+fn millis(limit: Duration) -> u64 {
+    u64::try_from(limit.as_millis()).unwrap_or(FOREVER)
+}
