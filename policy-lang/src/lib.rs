@@ -61,9 +61,9 @@ pub use assert::{
 };
 pub use compile::{Compilation, Compiler, compile};
 pub use decide::{
-    Act, Action, Advice, Asked, AskedFact, Candidate, Decision, Denial, DenialReason, Dispatching, Forbidding, NearPair,
-    NearPermit, Packet, PacketEnd, PacketError, PacketQuestion, PairMiss, Part, Permit, Protocol, Question, Reach,
-    Selectable, Watched,
+    Act, Action, Advice, Asked, AskedFact, Candidate, Decision, Denial, DenialReason, Dispatching, Forbidding,
+    NearPair, NearPermit, Packet, PacketEnd, PacketError, PacketQuestion, PairMiss, Part, Permit, Protocol, Question,
+    Reach, Selectable, Watched,
 };
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use estate::{Alias, Apparatus, ApparatusKind, Estate, Terminal, TerminalAddress};

@@ -3,6 +3,7 @@
 
 mod estate;
 mod found;
+mod search;
 
 use crate::ast::Effect;
 use crate::estate::{Apparatus, ApparatusKind, TerminalAddress};
@@ -16,6 +17,7 @@ use cedar_policy::pst::{self, ActionConstraint, Clause, PrincipalConstraint, Res
 use cedar_policy::{PolicySet, ValidationMode, Validator};
 use estate::{Estate, Principal, asks_for_principal, clause_expr, entity_type, may_err};
 pub use found::{Counterexample, OwnAct, OwnPacket, OwnQuestion, Refutation};
+pub use search::{Search, Searched};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

@@ -143,7 +143,9 @@ fn answer(policy: &Policy, ask: &Ask, number: usize, now: Timestamp) -> anyhow::
         target: &ask.to,
         now: match &ask.at {
             None => now,
-            Some(text) => policy.estate().moment(text).map_err(|help| anyhow!("`at`: `{text}` is no moment: {help}"))?,
+            Some(text) => {
+                policy.estate().moment(text).map_err(|help| anyhow!("`at`: `{text}` is no moment: {help}"))?
+            }
         },
         reason: facts.reason().unwrap_or_default(),
         ticket: facts.ticket().unwrap_or_default(),

@@ -15,6 +15,7 @@ use super::{ERRORS, Read, read, render};
 use crate::output::{Format, json};
 
 mod cache;
+mod checked;
 pub(crate) mod claim;
 mod pool;
 mod worker;
@@ -101,7 +102,7 @@ pub(super) fn run(args: &Prove) -> anyhow::Result<ExitCode> {
         Ok(prover) => deep(|| prover.claims(wanted))?,
         Err(missing) => {
             eprintln!("{missing}; {GET_CVC5}. Without it, claims are checked and not proved.");
-            deep(|| checked(wanted))?
+            deep(|| checked::claims(wanted))?
         }
     };
     match args.format {
@@ -283,15 +284,25 @@ fn about(piece: &Piece) -> String {
 
 fn nevers(wanted: Wanted<'_>) -> anyhow::Result<Vec<Open<'static>>> {
     let mut open = vec![];
+    for never in wanted.policy.nevers() {
+        let actions: Vec<&str> = never.actions().collect();
+        let pieces = wanted.policy.never_pieces(never.cedar(), &actions).map_err(anyhow::Error::msg)?;
+        let (claim, place) = (format!("never {:?}", never.name()), Some(never.place().to_string()));
+        open.push(Open { claim, place, pieces, before: None, notes: vec![] });
+    }
     for condition in wanted.nevers {
-        let actions = wanted.policy.actions_of(condition).map_err(anyhow::Error::msg);
-        let actions = actions.with_context(|| format!("--never `{condition}`"))?;
-        let actions: Vec<&str> = actions.into_iter().map(Action::as_str).collect();
+        let actions: Vec<&str> = actions(wanted.policy, condition)?.into_iter().map(Action::as_str).collect();
         let pieces = wanted.policy.never_pieces(condition, &actions).map_err(anyhow::Error::msg)?;
         let claim = format!("never {condition}");
         open.push(Open { claim, place: None, pieces, before: None, notes: vec![] });
     }
     Ok(open)
+}
+
+/// The actions of which a condition of the command line can be asked.
+fn actions(policy: &Policy, condition: &str) -> anyhow::Result<Vec<Action>> {
+    let actions = policy.actions_of(condition).map_err(anyhow::Error::msg);
+    actions.with_context(|| format!("--never `{condition}`"))
 }
 
 fn no_error(policy: &Policy) -> anyhow::Result<Open<'static>> {
@@ -318,10 +329,4 @@ fn wider<'p>(before: &'p Policy, policy: &Policy, targets: &[&str]) -> Vec<Open<
         open.push(Open { claim, place: None, pieces: vec![], before: Some(before), notes: vec![] });
     }
     open
-}
-
-/// What can be said without a prover.
-fn checked(wanted: Wanted<'_>) -> anyhow::Result<Vec<Claim>> {
-    let _ = wanted;
-    Ok(vec![])
 }

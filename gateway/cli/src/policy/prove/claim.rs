@@ -82,6 +82,28 @@ impl Counter {
     }
 }
 
+impl Counter {
+    /// A counterexample that the search of `policy test` found.
+    pub(super) fn checked(policy: &Policy, found: &policy_lang::Counterexample) -> Self {
+        let zoned = found.now.to_zoned(policy.estate().zone.clone());
+        let ends = format!("{} -> {}", found.source, found.target);
+        let packet = found.packet.as_ref().map(|packet| format!(" {packet}")).unwrap_or_default();
+        let rules = found.rules.iter().map(ToString::to_string).collect();
+        Self {
+            what: format!(
+                "{} {ends}{packet}, {} after its establishment",
+                found.action,
+                duration(found.elapsed.as_secs())
+            ),
+            when: zoned.strftime("%Y-%m-%d %H:%M:%S %A, %Q").to_string().replace(":00 ", " "),
+            with: vec![found.scenario.clone()].into_iter().filter(|words| !words.is_empty()).collect(),
+            rules,
+            why: found.error.clone(),
+            also: vec![],
+        }
+    }
+}
+
 fn what(question: &OwnQuestion, failed: bool) -> String {
     let OwnQuestion { source, target, .. } = question;
     let after = |elapsed: &std::time::Duration| {
