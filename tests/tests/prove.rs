@@ -245,3 +245,25 @@ fn without_a_solver_it_says_how_to_get_one_and_checks() {
     let (code, found) = claims(&run(&old, "/nowhere/cvc5", &["--before", &policy.display().to_string()]));
     assert_eq!((code, verdicts(&found)), (1, vec!["checked", "refuted"]), "{found:?}");
 }
+
+#[test]
+fn a_plan_is_proved_with_it() {
+    let policies = Policies::new();
+    let old = policies.write("old", CONTRACTORS);
+    let new = policies.write("new", &CONTRACTORS.replace("context.hour >= 9", "context.hour >= 8"));
+    let cvc5 = std::env::var("CVC5").unwrap_or_else(|_| "cvc5".to_owned());
+    let plan = |old: &Path, new: &Path| {
+        let mut command = Command::new(sallyport());
+        command.args(["policy", "plan", "--prove", "--no-cache", "--exit-code", "--format", "json"]);
+        let output = command.arg(old).arg(new).env("CVC5", &cvc5).output().expect("sallyport");
+        let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let claims = report["claims"].as_array().expect("claims").clone();
+        (output.status.code().expect("an exit code"), claims)
+    };
+    let (code, wider) = plan(&old, &new);
+    assert_eq!((code, verdicts(&wider)), (2, vec!["proved", "refuted"]), "{wider:?}");
+    let (code, narrower) = plan(&new, &old);
+    assert_eq!((code, verdicts(&narrower)), (1, vec!["proved", "proved"]), "{narrower:?}");
+    let (code, same) = plan(&old, &old);
+    assert_eq!((code, verdicts(&same)), (0, vec!["proved", "proved"]), "{same:?}");
+}
