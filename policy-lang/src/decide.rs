@@ -334,16 +334,7 @@ impl Policy {
         elapsed: Duration,
         packet: Option<&PacketQuestion<'_>>,
     ) -> Answer {
-        let request = match self.request(
-            known.question,
-            (known.source, known.target),
-            action,
-            slice.wants(),
-            now,
-            elapsed,
-            packet,
-            None,
-        ) {
+        let request = match self.request(known, action, slice.wants(), now, elapsed, packet, None) {
             Ok(request) => request,
             Err(error) => return Answer::Failed(error, vec![]),
         };

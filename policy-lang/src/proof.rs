@@ -3,6 +3,7 @@
 
 mod estate;
 mod found;
+mod search;
 
 use crate::ast::Effect;
 use crate::estate::{Apparatus, ApparatusKind, TerminalAddress};
@@ -16,6 +17,7 @@ use cedar_policy::pst::{self, ActionConstraint, Clause, PrincipalConstraint, Res
 use cedar_policy::{PolicySet, ValidationMode, Validator};
 use estate::{Estate, Principal, asks_for_principal, clause_expr, entity_type, may_err};
 pub use found::{Counterexample, OwnAct, OwnPacket, OwnQuestion, Refutation};
+pub use search::{Search, Searched};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -75,6 +77,31 @@ pub struct Policies {
     pub texts: Vec<String>,
     /// The places among them of those whose evaluation may fail, as far as their form shows.
     pub may_err: Vec<usize>,
+}
+
+impl Policies {
+    fn permits(&self) -> impl Iterator<Item = &String> {
+        self.texts.iter().filter(|text| text.starts_with("permit"))
+    }
+
+    /// What has to be shown to allow no more than the old policies: without the permits that these
+    /// hold as well, where whatever could take from such a permit takes from it here too.
+    fn beyond(self, old: &Policies) -> Policies {
+        let here: BTreeSet<&String> = self.texts.iter().collect();
+        let takes = |(n, text): (usize, &String)| !text.starts_with("permit") || old.may_err.contains(&n);
+        let all_here =
+            old.texts.iter().enumerate().filter(|(n, text)| takes((*n, text))).all(|(_, t)| here.contains(t));
+        if !all_here {
+            return self;
+        }
+        let before: BTreeSet<&String> = old.texts.iter().collect();
+        let keep = |(n, text): (usize, &String)| {
+            !text.starts_with("permit") || self.may_err.contains(&n) || !before.contains(text)
+        };
+        let kept: Vec<usize> = (0..self.texts.len()).filter(|n| keep((*n, &self.texts[*n]))).collect();
+        let may_err = kept.iter().enumerate().filter(|(_, n)| self.may_err.contains(n)).map(|(at, _)| at).collect();
+        Policies { texts: kept.iter().map(|n| self.texts[*n].clone()).collect(), may_err }
+    }
 }
 
 /// A slice and what it is about.
@@ -233,7 +260,8 @@ impl Policy {
                     }
                     None => Policies { texts: vec![], may_err: vec![] },
                 };
-                if new != old {
+                let new = new.beyond(&old);
+                if new != old && new.permits().next().is_some() {
                     pieces.push(self.piece(&schema, ix, principal, action, Goal::NoWider { new, old }));
                 }
             }

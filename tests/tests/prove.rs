@@ -206,13 +206,64 @@ fn a_proof_is_made_once() {
 }
 
 #[test]
-fn without_a_solver_it_says_how_to_get_one() {
+fn the_nevers_of_a_policy_are_proved() {
+    let policies = Policies::new();
+    let directory = policies.write("a", CONTRACTORS);
+    let nevers = "never \"an unsupervised contractor\" { principal in Group::\"contractors\" && !context.supervised }
+never \"a contractor at night\" { principal in Group::\"contractors\" && context.hour == 22 }
+never \"a contractor at dawn\" { principal in Group::\"contractors\" && context.hour == 4 }
+never \"a host of two names\" { context has to && context.toNames.contains(\"historian\") && context.protocol == \"other\" }\n";
+    fs::write(directory.join("b.gate"), nevers).expect("nevers");
+    let expected = ["proved", "refuted", "proved", "refuted", "proved"];
+    let (code, proved) = prove(&directory, &[]);
+    assert_eq!((code, verdicts(&proved)), (1, expected.to_vec()), "{proved:?}");
+    assert_eq!(proved[0]["claim"], "never \"an unsupervised contractor\"");
+    assert_eq!(proved[0]["place"], "b.gate:1:1");
+    // The search without a solver comes to the same, as far as it comes.
+    let (code, checked) = claims(&run(&directory, "/nowhere/cvc5", &["--no-cache"]));
+    let same = ["checked", "refuted", "checked"];
+    assert_eq!((code, &verdicts(&checked)[..3]), (1, &same[..]), "{checked:?}");
+}
+
+#[test]
+fn without_a_solver_it_says_how_to_get_one_and_checks() {
     let policies = Policies::new();
     let policy = policies.write("a", CONTRACTORS);
-    let output = run(&policy, "/nowhere/cvc5", &["--no-cache"]);
+    let old = policies.write("old", &CONTRACTORS.replace("context.hour >= 9", "context.hour >= 8"));
+    let kept = "principal in Group::\"contractors\" && !context.supervised";
+    let broken = "principal in Group::\"contractors\" && context.hour == 11";
+    let before = old.display().to_string();
+    let more = ["--no-cache", "--never", kept, "--never", broken, "--before", &before];
+    let output = run(&policy, "/nowhere/cvc5", &more);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("apt install cvc5") && said.contains("CVC5"), "{said}");
-    let (code, claims) = claims(&output);
-    assert_eq!(code, 0);
-    assert!(claims.iter().all(|claim| claim["verdict"] == "checked"), "{claims:?}");
+    let (code, found) = claims(&output);
+    assert_eq!((code, verdicts(&found)), (1, vec!["checked", "refuted", "checked", "checked"]), "{found:?}");
+    let note = found[0]["notes"][0].as_str().expect("a note");
+    assert!(note.starts_with("checked over ") && note.ends_with("not proved"), "{note}");
+    assert_eq!(found[1]["counterexamples"][0]["rules"], serde_json::json!(["a.gate:8:3"]));
+    let (code, found) = claims(&run(&old, "/nowhere/cvc5", &["--before", &policy.display().to_string()]));
+    assert_eq!((code, verdicts(&found)), (1, vec!["checked", "refuted"]), "{found:?}");
+}
+
+#[test]
+fn a_plan_is_proved_with_it() {
+    let policies = Policies::new();
+    let old = policies.write("old", CONTRACTORS);
+    let new = policies.write("new", &CONTRACTORS.replace("context.hour >= 9", "context.hour >= 8"));
+    let cvc5 = std::env::var("CVC5").unwrap_or_else(|_| "cvc5".to_owned());
+    let plan = |old: &Path, new: &Path| {
+        let mut command = Command::new(sallyport());
+        command.args(["policy", "plan", "--prove", "--no-cache", "--exit-code", "--format", "json"]);
+        let output = command.arg(old).arg(new).env("CVC5", &cvc5).output().expect("sallyport");
+        let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let claims = report["claims"].as_array().expect("claims").clone();
+        (output.status.code().expect("an exit code"), claims)
+    };
+    let (code, wider) = plan(&old, &new);
+    assert_eq!((code, verdicts(&wider)), (2, vec!["proved", "refuted"]), "{wider:?}");
+    let (code, narrower) = plan(&new, &old);
+    assert_eq!((code, verdicts(&narrower)), (1, vec!["proved", "proved"]), "{narrower:?}");
+    let (code, same) = plan(&old, &old);
+    assert_eq!((code, verdicts(&same)), (0, vec!["proved", "proved"]), "{same:?}");
 }

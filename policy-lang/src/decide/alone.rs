@@ -60,8 +60,7 @@ impl Policy {
         packet: Option<&PacketQuestion<'_>>,
         condition: &PolicySet,
     ) -> Result<bool, String> {
-        let ends = (known.source, known.target);
-        let request = self.request(known.question, ends, action, Asks::ALL, now, elapsed, packet, None)?;
+        let request = self.request(known, action, Asks::ALL, now, elapsed, packet, None)?;
         let response = Authorizer::new().is_authorized(&request, condition, &self.world.entities);
         match response.diagnostics().errors().next() {
             // The name that we gave the condition says nothing to anybody.

@@ -1,7 +1,7 @@
 //! The Cedar request that a question becomes.
 //! Its context has the types of the schema; what does not fit is an error, and so a denial.
 
-use super::{Denial, Question};
+use super::{Denial, Known, Question};
 use crate::facts::FactValues;
 use crate::lower::Action;
 use crate::lower::text::ip;
@@ -81,7 +81,8 @@ impl Policy {
         packet: Option<&PacketQuestion<'_>>,
     ) -> Result<Request, Denial> {
         let ends = self.ends(question)?;
-        self.request(question, ends, action, Asks::ALL, question.now, elapsed, packet, Some(&self.world.schema))
+        let schema = Some(&self.world.schema);
+        self.request_between(question, ends, action, Asks::ALL, question.now, elapsed, packet, schema)
             .map_err(|message| self.failed(question, message, vec![]))
     }
 
@@ -89,6 +90,21 @@ impl Policy {
     /// seen by the policies that are asked.
     #[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
     pub(super) fn request(
+        &self,
+        known: Known<'_>,
+        action: Action,
+        asks: Asks,
+        now: Timestamp,
+        elapsed: Duration,
+        packet: Option<&PacketQuestion<'_>>,
+        schema: Option<&Schema>,
+    ) -> Result<Request, String> {
+        let ends = (known.source, known.target);
+        self.request_between(known.question, ends, action, asks, now, elapsed, packet, schema)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
+    fn request_between(
         &self,
         question: &Question<'_>,
         (source, target): (ApparatusIx, ApparatusIx),

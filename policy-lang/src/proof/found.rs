@@ -170,16 +170,21 @@ impl Policy {
         let question = sources.iter().map(|source| question.by(source)).find(|question| refutes(question));
         Ok(question.map(|question| {
             let question = self.plainer(question, around, &refutes);
-            let others = self.apparatuses().map(|apparatus| apparatus.id.as_str());
-            let others = others.filter(|id| *id != question.source && refutes(&question.by(id)));
-            let others = others.map(str::to_owned).collect();
-            Refutation { asked: question.ask(self), question, others }
+            self.told_of(question, refutes)
         }))
+    }
+
+    /// What a question that refutes a claim tells, and who else could ask it.
+    pub(super) fn told_of(&self, question: OwnQuestion, refutes: impl Fn(&OwnQuestion) -> bool) -> Refutation {
+        let others = self.apparatuses().map(|apparatus| apparatus.id.as_str());
+        let others = others.filter(|id| *id != question.source && refutes(&question.by(id)));
+        let others = others.map(str::to_owned).collect();
+        Refutation { asked: question.ask(self), question, others }
     }
 
     /// Whether a permit in Cedar matches a question, or cannot be evaluated for it, with the
     /// estate's real entities.
-    fn matches(&self, question: &OwnQuestion, permit: &PolicySet) -> bool {
+    pub(super) fn matches(&self, question: &OwnQuestion, permit: &PolicySet) -> bool {
         let Ok(request) = question.put(|question, act| self.request_of(question, act)) else { return false };
         let response = Authorizer::new().is_authorized(&request, permit, self.cedar_entities());
         response.decision() == CedarDecision::Allow || response.diagnostics().errors().next().is_some()

@@ -117,3 +117,15 @@ fn a_condition_is_asked_of_the_actions_that_know_its_words() {
     assert!(names("context.levle > 3").expect_err("a typing error").contains("levle"));
     assert!(names("context.level >").is_err());
 }
+
+#[test]
+fn only_new_permits_are_shown_to_allow_no_more() {
+    let old = policy("permit rs-2@abc.net\n permit rs-3@abc.net when { context.level > 1 }");
+    let pieces = |rules: &str| policy(rules).wider_pieces(&old, "rs-1@abc.net").expect("pieces");
+    assert_eq!(pieces("permit rs-2@abc.net"), [], "fewer permits");
+    let stricter = "permit rs-2@abc.net\n permit rs-3@abc.net when { context.level > 1 }\n forbid rs-2@abc.net";
+    assert_eq!(pieces(stricter), [], "more forbids");
+    let added = pieces("permit rs-2@abc.net\n permit rs-3@abc.net when { context.level > 0 }");
+    assert_eq!(added.len(), 3);
+    assert_eq!(new(&added[0].slice.goal).permits().count(), 1);
+}

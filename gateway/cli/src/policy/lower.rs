@@ -153,8 +153,8 @@ fn answer(policy: &Policy, ask: &Ask, number: usize, now: Timestamp) -> anyhow::
         incident: None,
     };
     let elapsed = ask.elapsed.as_deref().map(elapsed).transpose().context("`elapsed`")?;
-    let packet =
-        ask.packet.as_deref().map(|text| policy.packet(&ask.from, &ask.to, text)).transpose().context("`packet`")?;
+    let packet = ask.packet.as_deref().map(|text| policy.packet(&ask.from, &ask.to, text));
+    let packet = packet.transpose().context("`packet`")?;
     let packet = packet.as_ref().map(|packet| packet.question(elapsed.unwrap_or_default()));
     let act = match (ask.action, &packet) {
         (Some(Action::ReachTerminal) | None, Some(packet)) => Act::ReachTerminal(packet),

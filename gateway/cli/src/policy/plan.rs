@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use policy_lang::{Plan as Changes, Policy, SourceFile, Verdict, compile};
 use serde::Serialize;
 
+use super::prove::{self, Claim, Verdict as Claimed};
 use super::{Read, read, render};
 use crate::colour::{GREEN, RED, YELLOW, println};
 use crate::output::{json, printable};
@@ -36,6 +37,12 @@ pub(crate) struct Plan {
     /// Say what becomes of the sessions that are open now: the data directory of the running manager.
     #[arg(long, value_name = "MANAGER")]
     live: Option<PathBuf>,
+    /// Prove as well what `policy prove` does: that the new policy allows no more, its nevers, and
+    /// that no rule can err. With `--exit-code`, what is not proved to be no wider counts as wider.
+    #[arg(long)]
+    prove: bool,
+    #[command(flatten)]
+    proof: prove::Options,
     /// How the plan is printed.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -65,12 +72,23 @@ struct Report {
     plan: Changes,
     #[serde(skip_serializing_if = "Option::is_none")]
     live: Option<Vec<live::Row>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claims: Option<Vec<Claim>>,
+}
+
+impl Report {
+    /// Whether a proof was asked for, and there is none that the new policy allows no more.
+    fn may_widen(&self) -> bool {
+        let open = |claim: &Claim| claim.compares && matches!(claim.verdict, Claimed::Refuted | Claimed::NotDecided);
+        self.claims.iter().flatten().any(open)
+    }
 }
 
 /// Runs the verb. Its errors have an exit code of their own, since 1 and 2 have a meaning here.
 pub(super) fn run(args: &Plan) -> ExitCode {
     match compare(args) {
         Ok(Some(report)) if args.exit_code => ExitCode::from(match report.verdict {
+            _ if report.may_widen() => 2,
             None => 0,
             Some(Verdict::Narrows | Verdict::Neutral) => 1,
             Some(Verdict::Widens) => 2,
@@ -102,16 +120,23 @@ fn compare(args: &Plan) -> anyhow::Result<Option<Report>> {
         Some(data) => Some(live::sessions(data, &old, &new).context("--live")?),
         None => None,
     };
+    let claims = if args.prove { Some(prove::claims(&old, &new, &args.proof)?) } else { None };
     let report = Report {
         summary: plan.summary(),
         verdict: plan.verdict(),
         changed_targets: plan.changed_targets().len(),
         plan,
         live,
+        claims,
     };
     match args.format {
         Format::Json => json(&report)?,
-        Format::Markdown => print!("{}{}", report.plan.markdown(), live::markdown(report.live.as_deref())),
+        Format::Markdown => {
+            print!("{}{}", report.plan.markdown(), live::markdown(report.live.as_deref()));
+            if let Some(claims) = &report.claims {
+                print!("\n```text\n{}```\n", prove::lines(claims));
+            }
+        }
         Format::Text => text(&report),
     }
     Ok(Some(report))
@@ -147,6 +172,9 @@ fn text(report: &Report) {
     }
     for (verdict, line) in live::lines(report.live.as_deref()) {
         tell(verdict, &line);
+    }
+    if let Some(claims) = &report.claims {
+        print!("{}", prove::lines(claims));
     }
 }
 

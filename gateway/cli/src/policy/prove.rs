@@ -15,13 +15,15 @@ use super::{ERRORS, Read, read, render};
 use crate::output::{Format, json};
 
 mod cache;
+mod checked;
 pub(crate) mod claim;
 mod pool;
 mod worker;
 
 use cache::Cache;
+use claim::Counter;
+pub(crate) use claim::lines;
 pub(crate) use claim::{Claim, Verdict};
-use claim::{Counter, print};
 use pool::Pool;
 use worker::Outcome;
 
@@ -96,24 +98,33 @@ pub(super) fn run(args: &Prove) -> anyhow::Result<ExitCode> {
             None => return Ok(ExitCode::from(ERRORS)),
         },
     };
-    let wanted = Wanted { policy: &policy, before: before.as_ref(), nevers: &args.never };
-    let claims = match Prover::find(&args.options) {
-        Ok(prover) => deep(|| prover.claims(wanted))?,
-        Err(missing) => {
-            eprintln!("{missing}; {GET_CVC5}. Without it, claims are checked and not proved.");
-            deep(|| checked(wanted))?
-        }
-    };
+    let claims = told_of(Wanted { policy: &policy, before: before.as_ref(), nevers: &args.never }, &args.options)?;
     match args.format {
         Format::Json => json(&claims)?,
-        Format::Text => print(&claims),
+        Format::Text => print!("{}", lines(&claims)),
     }
     Ok(exit_code(&claims))
 }
 
+/// All claims about a policy that follows another one.
+pub(crate) fn claims(before: &Policy, policy: &Policy, options: &Options) -> anyhow::Result<Vec<Claim>> {
+    told_of(Wanted { policy, before: Some(before), nevers: &[] }, options)
+}
+
+/// Proves, or checks where there is no solver.
+fn told_of(wanted: Wanted<'_>, options: &Options) -> anyhow::Result<Vec<Claim>> {
+    match Prover::find(options) {
+        Ok(prover) => deep(|| prover.claims(wanted)),
+        Err(missing) => {
+            eprintln!("{missing}; {GET_CVC5}. Without it, claims are checked and not proved.");
+            deep(|| checked::claims(wanted))
+        }
+    }
+}
+
 /// 0 where everything is proved or checked, 1 where something is refuted, 4 where something is
 /// not decided.
-pub(crate) fn exit_code(claims: &[Claim]) -> ExitCode {
+fn exit_code(claims: &[Claim]) -> ExitCode {
     let any = |verdict: Verdict| claims.iter().any(|claim| claim.verdict == verdict);
     if any(Verdict::Refuted) {
         ExitCode::from(REFUTED)
@@ -169,14 +180,14 @@ struct Open<'p> {
 }
 
 /// A solver, and what it proved before.
-pub(crate) struct Prover {
+struct Prover {
     pool: Pool,
     cache: Cache,
 }
 
 impl Prover {
     /// The prover with `CVC5` or the `cvc5` of the search path; the error says what is missing.
-    pub(crate) fn find(options: &Options) -> anyhow::Result<Self> {
+    fn find(options: &Options) -> anyhow::Result<Self> {
         let cvc5 = std::env::var("CVC5").ok().filter(|path| !path.is_empty()).unwrap_or_else(|| "cvc5".into());
         let version = Command::new(&cvc5).arg("--version").output();
         let version = version.map_err(|error| anyhow!("the solver `{cvc5}` cannot be started ({error})"))?;
@@ -205,12 +216,6 @@ impl Prover {
             open.extend(wider(before, policy, &targets));
         }
         self.decide(policy, open)
-    }
-
-    /// That a policy allows no more than before, one claim for each of these targets that changed.
-    #[expect(dead_code, reason = "`policy plan --prove` calls it")]
-    pub(crate) fn no_wider(&self, before: &Policy, policy: &Policy, targets: &[&str]) -> anyhow::Result<Vec<Claim>> {
-        deep(|| self.decide(policy, wider(before, policy, targets)))
     }
 
     fn decide(&self, policy: &Policy, open: Vec<Open<'_>>) -> anyhow::Result<Vec<Claim>> {
@@ -261,7 +266,8 @@ fn told(
         (true, true) => Verdict::Proved,
     };
     let counterexamples = counterexamples.iter().map(|(refutation, _)| Counter::of(policy, refutation)).collect();
-    Ok(Claim { claim: open.claim.clone(), place: open.place.clone(), verdict, counterexamples, notes })
+    let (claim, place, compares) = (open.claim.clone(), open.place.clone(), open.before.is_some());
+    Ok(Claim { claim, place, compares, verdict, counterexamples, notes })
 }
 
 /// Whether a counterexample tells a reader no more than an earlier one: an error of the same rules,
@@ -283,15 +289,25 @@ fn about(piece: &Piece) -> String {
 
 fn nevers(wanted: Wanted<'_>) -> anyhow::Result<Vec<Open<'static>>> {
     let mut open = vec![];
+    for never in wanted.policy.nevers() {
+        let actions: Vec<&str> = never.actions().collect();
+        let pieces = wanted.policy.never_pieces(never.cedar(), &actions).map_err(anyhow::Error::msg)?;
+        let (claim, place) = (format!("never {:?}", never.name()), Some(never.place().to_string()));
+        open.push(Open { claim, place, pieces, before: None, notes: vec![] });
+    }
     for condition in wanted.nevers {
-        let actions = wanted.policy.actions_of(condition).map_err(anyhow::Error::msg);
-        let actions = actions.with_context(|| format!("--never `{condition}`"))?;
-        let actions: Vec<&str> = actions.into_iter().map(Action::as_str).collect();
+        let actions: Vec<&str> = actions(wanted.policy, condition)?.into_iter().map(Action::as_str).collect();
         let pieces = wanted.policy.never_pieces(condition, &actions).map_err(anyhow::Error::msg)?;
         let claim = format!("never {condition}");
         open.push(Open { claim, place: None, pieces, before: None, notes: vec![] });
     }
     Ok(open)
+}
+
+/// The actions of which a condition of the command line can be asked.
+fn actions(policy: &Policy, condition: &str) -> anyhow::Result<Vec<Action>> {
+    let actions = policy.actions_of(condition).map_err(anyhow::Error::msg);
+    actions.with_context(|| format!("--never `{condition}`"))
 }
 
 fn no_error(policy: &Policy) -> anyhow::Result<Open<'static>> {
@@ -318,10 +334,4 @@ fn wider<'p>(before: &'p Policy, policy: &Policy, targets: &[&str]) -> Vec<Open<
         open.push(Open { claim, place: None, pieces: vec![], before: Some(before), notes: vec![] });
     }
     open
-}
-
-/// What can be said without a prover.
-fn checked(wanted: Wanted<'_>) -> anyhow::Result<Vec<Claim>> {
-    let _ = wanted;
-    Ok(vec![])
 }

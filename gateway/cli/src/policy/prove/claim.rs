@@ -4,7 +4,7 @@ use policy_lang::proof::{OwnAct, OwnPacket, OwnQuestion, Refutation};
 use policy_lang::{FactValue, Policy, Side};
 use serde::Serialize;
 
-use crate::output::duration;
+use crate::output::{duration, printable};
 
 /// A claim about a policy.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -14,6 +14,9 @@ pub(crate) struct Claim {
     /// Where it stands in the policy, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) place: Option<String>,
+    /// Whether it is about this policy and an earlier one.
+    #[serde(skip)]
+    pub(crate) compares: bool,
     /// What came of it.
     pub(crate) verdict: Verdict,
     /// What refutes it.
@@ -82,6 +85,28 @@ impl Counter {
     }
 }
 
+impl Counter {
+    /// A counterexample that the search of `policy test` found.
+    pub(super) fn checked(policy: &Policy, found: &policy_lang::Counterexample) -> Self {
+        let zoned = found.now.to_zoned(policy.estate().zone.clone());
+        let ends = format!("{} -> {}", found.source, found.target);
+        let packet = found.packet.as_ref().map(|packet| format!(" {packet}")).unwrap_or_default();
+        let rules = found.rules.iter().map(ToString::to_string).collect();
+        Self {
+            what: format!(
+                "{} {ends}{packet}, {} after its establishment",
+                found.action,
+                duration(found.elapsed.as_secs())
+            ),
+            when: zoned.strftime("%Y-%m-%d %H:%M:%S %A, %Q").to_string().replace(":00 ", " "),
+            with: vec![found.scenario.clone()].into_iter().filter(|words| !words.is_empty()).collect(),
+            rules,
+            why: found.error.clone(),
+            also: vec![],
+        }
+    }
+}
+
 fn what(question: &OwnQuestion, failed: bool) -> String {
     let OwnQuestion { source, target, .. } = question;
     let after = |elapsed: &std::time::Duration| {
@@ -146,31 +171,36 @@ fn with(question: &OwnQuestion) -> Vec<String> {
     all
 }
 
-/// Prints claims as people read them.
-pub(crate) fn print(claims: &[Claim]) {
+/// Claims as people read them.
+pub(crate) fn lines(claims: &[Claim]) -> String {
+    let mut out = String::new();
+    let mut line = |indent: usize, words: &str| {
+        out.push_str(&format!("{:indent$}{}\n", "", printable(words)));
+    };
     for claim in claims {
         let place = claim.place.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
-        println!("{:<12} {}{place}", claim.verdict.as_str(), claim.claim);
+        line(0, &format!("{:<12} {}{place}", claim.verdict.as_str(), claim.claim));
         for counter in &claim.counterexamples {
-            println!("{:12} {}", "", counter.what);
-            println!("{:14} when   {}", "", counter.when);
+            line(13, &counter.what);
+            line(15, &format!("when   {}", counter.when));
             if !counter.with.is_empty() {
-                println!("{:14} with   {}", "", counter.with.join(", "));
+                line(15, &format!("with   {}", counter.with.join(", ")));
             }
             if !counter.rules.is_empty() {
-                println!("{:14} rules  {}", "", counter.rules.join(", "));
+                line(15, &format!("rules  {}", counter.rules.join(", ")));
             }
             if let Some(why) = &counter.why {
-                println!("{:14} says   {why}", "");
+                line(15, &format!("says   {why}"));
             }
             if !counter.also.is_empty() {
-                println!("{:14} also   {}", "", some(&counter.also));
+                line(15, &format!("also   {}", some(&counter.also)));
             }
         }
         for note in &claim.notes {
-            println!("{:12} {note}", "");
+            line(13, note);
         }
     }
+    out
 }
 
 /// The first few of many.
