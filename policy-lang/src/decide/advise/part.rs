@@ -78,7 +78,7 @@ impl Policy {
             "incident" | "alert" => {
                 let alert = question.incident.and_then(|incident| incident.alert.as_ref());
                 let there = if name == "alert" { alert.is_some() } else { question.incident.is_some() };
-                let value = there.then(|| FactValue::Bool(true));
+                let value = there.then_some(FactValue::Bool(true));
                 return Some(AskedFact { name: name.to_owned(), value, set_by: None, instead: None });
             }
             _ => {}
