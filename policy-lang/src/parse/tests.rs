@@ -38,6 +38,15 @@ fn signs_need_no_space() {
 }
 
 #[test]
+fn a_case_is_quoted_without_its_comments() {
+    let (ast, errors) = read(
+        "test \"t\" {\n  rs-2@bücher.example -> rs-1@abc.net // who\n    { ticket: \"http://x  // y\" } // why\n    deny\n}",
+    );
+    assert_eq!(errors, [""; 0]);
+    assert_eq!(ast.tests[0].cases[0].text, "rs-2@bücher.example -> rs-1@abc.net { ticket: \"http://x  // y\" } deny");
+}
+
+#[test]
 fn conditions_are_kept_word_by_word() {
     let (ast, errors) = read("let a = { \"}\" == context.reason // }\n && {x: 1} has x }");
     assert_eq!(errors, [""; 0]);

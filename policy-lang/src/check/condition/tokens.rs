@@ -75,7 +75,11 @@ fn tokens(text: &str) -> impl Iterator<Item = (Kind, usize, usize)> + '_ {
                 Kind::Name
             }
             b => {
+                // All bytes of a character, so that text is never cut within one.
                 at += 1;
+                while !text.is_char_boundary(at) {
+                    at += 1;
+                }
                 Kind::Sign(*b)
             }
         };
