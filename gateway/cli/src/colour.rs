@@ -14,6 +14,8 @@ pub(crate) const HEADING: Style = Style::new().bold();
 pub(crate) const GREEN: Style = AnsiColor::Green.on_default();
 /// Less is permitted than before; a test that fails.
 pub(crate) const RED: Style = AnsiColor::Red.on_default();
+/// No more is permitted, but the policy promises less.
+pub(crate) const WEAKER: Style = AnsiColor::Yellow.on_default().bold();
 /// Something is other than before, neither more nor less.
 pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default();
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::prove::{self, Claim, Verdict as Claimed};
 use super::{Read, read, render};
-use crate::colour::{GREEN, RED, YELLOW, println};
+use crate::colour::{GREEN, RED, WEAKER, YELLOW, println};
 use crate::output::{json, printable};
 
 mod git;
@@ -31,7 +31,8 @@ pub(crate) struct Plan {
     /// Compare the working tree with this revision of the Git repository that it is in.
     #[arg(long, value_name = "REV")]
     git: Option<String>,
-    /// Exit with 0 if nothing changes, 1 if nothing widens, 2 if something does or might.
+    /// Exit with 0 if nothing changes, 1 if nothing widens, 2 if something does or
+    /// might, or is no longer asserted.
     #[arg(long)]
     exit_code: bool,
     /// Say what becomes of the sessions that are open now: the data directory of the running manager.
@@ -91,7 +92,7 @@ pub(super) fn run(args: &Plan) -> ExitCode {
             _ if report.may_widen() => 2,
             None => 0,
             Some(Verdict::Narrows | Verdict::Neutral) => 1,
-            Some(Verdict::Widens) => 2,
+            Some(Verdict::Widens | Verdict::Weakens) => 2,
         }),
         Ok(Some(_)) => ExitCode::SUCCESS,
         Ok(None) => ExitCode::from(UNUSABLE),
@@ -184,6 +185,7 @@ fn tell(verdict: Option<Verdict>, line: &str) {
     let style = match verdict {
         None => Style::new(),
         Some(Verdict::Widens) => GREEN,
+        Some(Verdict::Weakens) => WEAKER,
         Some(Verdict::Narrows) => RED,
         Some(Verdict::Neutral) => YELLOW,
     };

@@ -61,7 +61,7 @@ pub(super) fn differences(terms: &[Option<Terms>; 2], names: &[(Rc<Names>, Rc<Na
         let priority = terms.priority.map(|priority| format!(", priority {priority}")).unwrap_or_default();
         let what = match verdict {
             Verdict::Widens => "gains sessions",
-            Verdict::Narrows | Verdict::Neutral => "loses its sessions",
+            Verdict::Weakens | Verdict::Narrows | Verdict::Neutral => "loses its sessions",
         };
         let term = if terms.limit == FOREVER { "no limit".to_owned() } else { format!("limit {}", limit(terms.limit)) };
         vec![Item {
