@@ -120,7 +120,7 @@ pub fn plan(old: &Policy, new: &Policy) -> Plan {
     let mut found = vec![];
     for id in &ids {
         let mut of: Vec<(Vec<String>, Vec<Entry>)> = vec![];
-        let responses = responses::changes(old, new, id);
+        let responses = responses::changes(&common, id);
         if !responses.is_empty() {
             of.push((vec![], responses));
         }
