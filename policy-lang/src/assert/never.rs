@@ -15,8 +15,9 @@ use crate::survey::{SCENARIOS, Scenario, Survey};
 use cedar_policy::PolicySet;
 use concern::Concern;
 use jiff::Timestamp;
-use packets::Asks;
+use packets::{AskedOfPackets, Corners};
 use serde::Serialize;
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ops::Range;
@@ -137,11 +138,18 @@ impl Budget {
     }
 }
 
+/// One that asks a target for sessions.
+struct Source<'p> {
+    ix: ApparatusIx,
+    /// Its packets, made up when they are first asked about: they are the same in all scenarios.
+    corners: OnceCell<Corners<'p>>,
+}
+
 /// One `never`, ready to be asked.
 struct Asking<'p> {
     never: &'p NeverModel,
     condition: PolicySet,
-    asks: Asks,
+    asks: AskedOfPackets,
     /// Whether packets have to be asked about: without a word on them, what a packet may do is
     /// no more than what its session may.
     packets: bool,
@@ -175,7 +183,7 @@ impl Policy {
     }
 
     fn refutation(&self, never: &NeverModel, budget: &mut Budget) -> Option<Counterexample> {
-        let asks = Asks::of(&never.cedar);
+        let asks = AskedOfPackets::of(&never.cedar);
         let packets = never.actions.contains(&Action::ReachTerminal)
             && (asks.any() || !never.actions.contains(&Action::KeepOpen));
         let Some(condition) = condition_set(&never.cedar) else {
@@ -205,15 +213,15 @@ impl Policy {
                 Entry::Vacant(_) => return None,
             };
             budget.whole &= survey.exhaustive;
-            let sources: Vec<ApparatusIx> =
-                sources.iter().copied().filter(|source| concern.pair(self, *source, target.apparatus)).collect();
+            let sources = sources.iter().copied().filter(|source| concern.pair(self, *source, target.apparatus));
+            let sources: Vec<Source<'_>> = sources.map(|ix| Source { ix, corners: OnceCell::new() }).collect();
             for scenario in &survey.scenarios {
                 if budget.left == 0 {
                     budget.whole = false;
                     return None;
                 }
                 for source in &sources {
-                    if let Some(example) = self.counterexample(&asking, target, *source, scenario, budget) {
+                    if let Some(example) = self.counterexample(&asking, target, source, scenario, budget) {
                         return Some(example);
                     }
                 }
@@ -235,15 +243,15 @@ impl Policy {
         sources
     }
 
-    fn counterexample(
-        &self,
+    fn counterexample<'p>(
+        &'p self,
         asking: &Asking<'_>,
         target: &Target,
-        source: ApparatusIx,
+        source: &Source<'p>,
         scenario: &Scenario,
         budget: &mut Budget,
     ) -> Option<Counterexample> {
-        let ids = [source, target.apparatus].map(|ix| self.model.apparatuses[ix].id.as_str());
+        let ids = [source.ix, target.apparatus].map(|ix| self.model.apparatuses[ix].id.as_str());
         let question: Question<'_> = scenario.question(ids[0], ids[1]);
         let example = |action: Action, elapsed, packet: Option<String>, met: crate::decide::Met| Counterexample {
             source: ids[0].to_owned(),
@@ -271,7 +279,9 @@ impl Policy {
                 }
                 Action::ReachTerminal if !asking.packets => {}
                 Action::ReachTerminal => {
-                    for packet in self.corners(target, source, &asking.asks) {
+                    let corners = source.corners.get_or_init(|| self.corners(target, source.ix, &asking.asks));
+                    budget.whole &= corners.whole;
+                    for packet in corners.iter() {
                         if !budget.spend(1) {
                             return None;
                         }
@@ -286,3 +296,6 @@ impl Policy {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

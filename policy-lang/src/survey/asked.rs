@@ -118,7 +118,7 @@ impl Asked {
     }
 
     fn walk(&mut self, expr: &Expr) {
-        if let Some(var) = variable(expr) {
+        if let Some(var) = variable(expr).or_else(|| end_known(expr)) {
             self.touch(var);
             return;
         }
@@ -240,6 +240,18 @@ fn variable(expr: &Expr) -> Option<Var> {
     })
 }
 
+/// `context has from`, and of `to`: the address of one end of a packet, which may be unknown.
+fn end_known(expr: &Expr) -> Option<Var> {
+    match expr {
+        Expr::HasAttr { expr, attrs } if matches!(**expr, Expr::Var(CedarVar::Context)) => match attrs.first().as_str()
+        {
+            end @ ("from" | "to") => Some(Var::Fact(end.to_owned())),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// The attributes between `context` and a value.
 fn path(expr: &Expr) -> Option<Vec<String>> {
     let Expr::GetAttr { expr, attr } = expr else { return None };
@@ -291,7 +303,7 @@ fn each(expr: &Expr, f: &mut dyn FnMut(&Expr)) {
 
 fn variables(expr: &Expr) -> BTreeSet<Var> {
     let mut found = BTreeSet::new();
-    each(expr, &mut |part| found.extend(variable(part)));
+    each(expr, &mut |part| found.extend(variable(part).or_else(|| end_known(part))));
     found
 }
 

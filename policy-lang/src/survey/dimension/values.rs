@@ -2,6 +2,7 @@
 
 use crate::facts::FactValue;
 use crate::survey::asked::{Compared, Constant};
+use crate::values::neighbour;
 use ipnet::IpNet;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -104,8 +105,8 @@ pub(super) fn ips(compared: &Compared, default: IpNet) -> (Vec<FactValue>, bool)
     for constant in &compared.constants {
         if let Constant::Ip(net) = constant {
             all.extend([*net, IpNet::from(net.network()), IpNet::from(net.broadcast())]);
-            all.extend(step(net.broadcast(), true).map(IpNet::from));
-            all.extend(step(net.network(), false).map(IpNet::from));
+            all.extend(neighbour(net.broadcast(), true).map(IpNet::from));
+            all.extend(neighbour(net.network(), false).map(IpNet::from));
             whole &= net.prefix_len() == net.max_prefix_len();
         }
     }
@@ -118,15 +119,6 @@ pub(super) fn ips(compared: &Compared, default: IpNet) -> (Vec<FactValue>, bool)
     // Whether an address in a prefix is one of several constants is not told by its ends alone.
     let told = !compared.opaque && (whole || !compared.equality);
     (std::iter::once(default).chain(all).map(FactValue::Ip).collect(), told)
-}
-
-fn step(address: IpAddr, up: bool) -> Option<IpAddr> {
-    let v4 = |n: u32| if up { n.checked_add(1) } else { n.checked_sub(1) };
-    let v6 = |n: u128| if up { n.checked_add(1) } else { n.checked_sub(1) };
-    match address {
-        IpAddr::V4(address) => v4(address.to_bits()).map(|bits| IpAddr::V4(bits.into())),
-        IpAddr::V6(address) => v6(address.to_bits()).map(|bits| IpAddr::V6(bits.into())),
-    }
 }
 
 /// The session's beginning, each constant, and the millisecond after it.
