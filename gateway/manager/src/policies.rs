@@ -14,6 +14,8 @@ use policy_lang::{Diagnostic, SourceFile};
 mod eyes;
 mod git;
 mod judge;
+mod open;
+mod repository;
 mod shelf;
 mod watch;
 
