@@ -63,6 +63,9 @@ pub(crate) enum Answer {
     AtOnce,
 }
 
+/// How long work that cannot be broken off may take once the manager has ended.
+const STUCK: Duration = Duration::from_secs(3);
+
 fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
@@ -100,7 +103,10 @@ pub(crate) fn run(verb: Verb) -> anyhow::Result<ExitCode> {
             };
             let options =
                 RunOptions { listen, answer, standby, policy_still: settle, ..RunOptions::new(data, policies) };
-            runtime.block_on(manager::run(options)).context("the manager cannot run")?;
+            let ran = runtime.block_on(manager::run(options));
+            // A policy directory on a file system that does not answer must not keep it alive.
+            runtime.shutdown_timeout(STUCK);
+            ran.context("the manager cannot run")?;
         }
     }
     Ok(ExitCode::SUCCESS)

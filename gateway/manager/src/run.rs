@@ -116,9 +116,14 @@ pub async fn run_until(
     server::server_config(&authority)?;
     // From here on no other manager has this data.
     let control = ControlServer::bind(&options.data)?;
-    let policies = Watch::start(&options.policies, Pace::new(options.policy_poll, options.policy_still))
-        .await
-        .map_err(|errors| RunError::Policy { directory: options.policies.clone(), errors })?;
+    let mut stop = std::pin::pin!(stop);
+    let policies = tokio::select! {
+        // Somebody may be writing there for a minute.
+        () = &mut stop => return Ok(()),
+        started = Watch::start(&options.policies, Pace::new(options.policy_poll, options.policy_still)) => {
+            started.map_err(|errors| RunError::Policy { directory: options.policies.clone(), errors })?
+        }
+    };
     let listener =
         TcpListener::bind(options.listen).await.map_err(|why| RunError::Listen { address: options.listen, why })?;
     let address = listener.local_addr().map_err(|why| RunError::Listen { address: options.listen, why })?;
@@ -145,7 +150,7 @@ pub async fn run_until(
 
     let mut thought = false;
     let ended_early = tokio::select! {
-        () = stop => None,
+        () = &mut stop => None,
         served = &mut serving => Some(served),
         // A manager without its brain decides nothing and cuts nothing: better none.
         ended = &mut thinking => {

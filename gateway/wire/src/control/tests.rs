@@ -70,6 +70,27 @@ async fn a_client_that_goes_away_ends_its_request() {
     dropped.recv().await.expect("the handler was dropped");
 }
 
+/// The kernel accepts connections for a process that is stopped.
+#[tokio::test]
+async fn whoever_is_silent_is_not_waited_for() {
+    let data = TempDir::new().expect("directory");
+    let _listener = std::os::unix::net::UnixListener::bind(socket_path(data.path())).expect("bind");
+    let limit = Some(std::time::Duration::from_millis(50));
+    let asked = client::ask_within(data.path(), Whose::Manager, &ControlRequest::PolicyStatus, limit);
+    let error = asked.await.expect_err("nobody answers");
+    assert!(matches!(error, AskError::Silent { .. }) && error.to_string().contains("has not answered for"), "{error}");
+}
+
+#[test]
+fn what_is_asked_of_the_process_alone_has_a_limit() {
+    for request in [ControlRequest::PolicyStatus, ControlRequest::SessionList, ControlRequest::RecordList] {
+        assert!(client::silence(&request).is_some(), "{request:?}");
+    }
+    // A target may stand by for as long as its manager lets it.
+    let open = ControlRequest::SessionOpen { target: "rs-1@abc.net".parse().expect("id"), reason: String::new() };
+    assert_eq!(client::silence(&open), None);
+}
+
 #[tokio::test]
 async fn what_is_not_understood() {
     let (data, _, _task) = served();
