@@ -10,6 +10,8 @@ use clap::{Subcommand, ValueEnum};
 use manager::{AnswerWhen, RunOptions};
 use session::ApparatusId;
 
+use crate::colour::println;
+
 /// The access manager.
 #[derive(Subcommand)]
 pub(crate) enum Verb {
@@ -89,11 +91,11 @@ pub(crate) fn run(verb: Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Init { data } => {
             runtime.block_on(manager::init(&data))?;
-            println!("`{}` is a manager's data directory now", data.display());
+            println!("`{}` is a manager's data directory now", data.display())?;
         }
         Verb::Token { id, expires, data } => {
             let token = runtime.block_on(manager::token(&data, &id, expires))?;
-            println!("{}", *token.reveal());
+            println!("{}", *token.reveal())?;
         }
         Verb::Run { data, policies, listen, answer, standby, settle } => {
             crate::log_to_stderr();

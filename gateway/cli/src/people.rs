@@ -11,6 +11,7 @@ use session::record::Record as AccessRecord;
 use session::{ApparatusId, SessionId};
 use wire::control::{AskError, ControlRequest, SessionRow, Whose, ask};
 
+use crate::colour::{eprintln, println};
 use crate::output::{Format, duration, json, printable, table};
 
 /// Which process is asked, and how its answer is printed.
@@ -74,13 +75,13 @@ pub(crate) fn targets(ask: &Ask) -> anyhow::Result<ExitCode> {
             ]
         };
         let rows: Vec<_> = targets.iter().map(row).collect();
-        table(["Target", "Name", "State", "Open", "Priority", "Limit"], &rows);
+        table(["Target", "Name", "State", "Open", "Priority", "Limit"], &rows)
     })
 }
 
 pub(crate) fn directory(ask: &Ask) -> anyhow::Result<ExitCode> {
     show(ask, Whose::Gateway, &ControlRequest::Directory, |directory: &Directory| {
-        println!("Relay group {}", directory.group);
+        println!("Relay group {}", printable(&directory.group.to_string()))?;
         let mut rows = Vec::new();
         for site in &directory.gateways {
             rows.push([site.id.to_string(), site.name.clone(), state(site.state).into(), String::new(), String::new()]);
@@ -89,7 +90,7 @@ pub(crate) fn directory(ask: &Ask) -> anyhow::Result<ExitCode> {
                 rows.push([String::new(), String::new(), String::new(), node.id.to_string(), logged_on]);
             }
         }
-        table(["Gateway", "Name", "State", "Client terminal", "Log-on destination"], &rows);
+        table(["Gateway", "Name", "State", "Client terminal", "Log-on destination"], &rows)
     })
 }
 
@@ -98,7 +99,7 @@ pub(crate) fn session(verb: Session) -> anyhow::Result<ExitCode> {
         Session::Open { target, reason, ask } => {
             show(&ask, Whose::Gateway, &ControlRequest::SessionOpen { target, reason }, |row: &SessionRow| {
                 let limit = row.remaining_seconds.map_or("without a limit".into(), |s| format!("for {}", duration(s)));
-                println!("session {} to {} is {}, {limit}", row.session, row.target, row.state);
+                println!("session {} to {} is {}, {limit}", row.session, row.target, printable(&row.state))
             })
         }
         Session::List { ask } => show(&ask, Whose::Gateway, &ControlRequest::SessionList, |rows: &Vec<SessionRow>| {
@@ -118,11 +119,11 @@ pub(crate) fn session(verb: Session) -> anyhow::Result<ExitCode> {
                 ]
             };
             let rows: Vec<_> = rows.iter().map(row).collect();
-            table(["Session", "Source", "Target", "State", "Remaining", "Sent / received / dropped"], &rows);
+            table(["Session", "Source", "Target", "State", "Remaining", "Sent / received / dropped"], &rows)
         }),
         Session::Close { session, ask } => {
             show(&ask, Whose::Gateway, &ControlRequest::SessionClose { session }, |row: &SessionRow| {
-                println!("session {} to {} is {}", row.session, row.target, row.state);
+                println!("session {} to {} is {}", row.session, row.target, printable(&row.state))
             })
         }
     }
@@ -154,7 +155,7 @@ pub(crate) fn record(verb: Record) -> anyhow::Result<ExitCode> {
             "Connection state",
             "Why",
         ];
-        table(head, &rows);
+        table(head, &rows)
     })
 }
 
@@ -164,7 +165,7 @@ fn show<T: DeserializeOwned + Serialize>(
     asking: &Ask,
     whose: Whose,
     request: &ControlRequest,
-    print: impl FnOnce(&T),
+    print: impl FnOnce(&T) -> std::io::Result<()>,
 ) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let answer: T = match runtime.block_on(ask(&asking.data, whose, request)) {
@@ -176,7 +177,7 @@ fn show<T: DeserializeOwned + Serialize>(
         Err(error) => return Err(error.into()),
     };
     match asking.format {
-        Format::Text => print(&answer),
+        Format::Text => print(&answer)?,
         Format::Json => json(&answer)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -9,9 +9,10 @@ use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use policy_lang::proof::{Piece, Refutation, Slice};
-use policy_lang::{Action, Policy};
+use policy_lang::{Action, Policy, compile};
 
-use super::{ERRORS, Read, read, render};
+use super::{ERRORS, policy_of};
+use crate::colour::{eprintln, print};
 use crate::output::{Format, json};
 
 mod cache;
@@ -90,10 +91,10 @@ pub(super) fn run(args: &Prove) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let Some(directory) = &args.directory else { bail!("no directory") };
-    let Some(policy) = compiled(directory)? else { return Ok(ExitCode::from(ERRORS)) };
+    let Some(policy) = policy_of(directory, compile)? else { return Ok(ExitCode::from(ERRORS)) };
     let before = match &args.before {
         None => None,
-        Some(directory) => match compiled(directory)? {
+        Some(directory) => match policy_of(directory, compile)? {
             Some(policy) => Some(policy),
             None => return Ok(ExitCode::from(ERRORS)),
         },
@@ -101,7 +102,7 @@ pub(super) fn run(args: &Prove) -> anyhow::Result<ExitCode> {
     let claims = told_of(Wanted { policy: &policy, before: before.as_ref(), nevers: &args.never }, &args.options)?;
     match args.format {
         Format::Json => json(&claims)?,
-        Format::Text => print!("{}", lines(&claims)),
+        Format::Text => print!("{}", lines(&claims))?,
     }
     Ok(exit_code(&claims))
 }
@@ -132,21 +133,6 @@ fn exit_code(claims: &[Claim]) -> ExitCode {
         ExitCode::from(NOT_DECIDED)
     } else {
         ExitCode::SUCCESS
-    }
-}
-
-fn compiled(directory: &std::path::Path) -> anyhow::Result<Option<Policy>> {
-    match read(directory)? {
-        Read::Compiled(sources, compilation) => {
-            if compilation.policy.is_none() {
-                render::all(directory, &sources, &compilation.diagnostics);
-            }
-            Ok(compilation.policy)
-        }
-        Read::NotText(diagnostics) => {
-            render::all(directory, &[], &diagnostics);
-            Ok(None)
-        }
     }
 }
 
@@ -266,8 +252,8 @@ fn told(
         (true, true) => Verdict::Proved,
     };
     let counterexamples = counterexamples.iter().map(|(refutation, _)| Counter::of(policy, refutation)).collect();
-    let (claim, place, compares) = (open.claim.clone(), open.place.clone(), open.before.is_some());
-    Ok(Claim { claim, place, compares, verdict, counterexamples, notes })
+    let (claim, place) = (open.claim.clone(), open.place.clone());
+    Ok(Claim { claim, place, verdict, counterexamples, notes })
 }
 
 /// Whether a counterexample tells a reader no more than an earlier one: an error of the same rules,

@@ -8,6 +8,7 @@ use clap::Args;
 use wire::control::{ControlRequest, GitRevision, PolicyMetrics, PolicyStatus, Whose, ask};
 
 use super::{ERRORS, UNUSABLE};
+use crate::colour::{eprintln, print};
 use crate::output::{Format, json, printable};
 
 #[derive(Args)]
@@ -32,7 +33,7 @@ pub(super) fn run(args: &Status) -> anyhow::Result<ExitCode> {
     };
     match args.format {
         Format::Json => json(&status)?,
-        Format::Text => print!("{}", text(&status)),
+        Format::Text => print!("{}", text(&status))?,
     }
     Ok(if status.refused.is_some() { ExitCode::from(ERRORS) } else { ExitCode::SUCCESS })
 }
@@ -120,7 +121,7 @@ in force   3f2a3f2a3f2a since 2026-01-02T13:45:24.042Z
 from       /etc/sallyport/policies (commit 90a890a890a8, branch main, with changes that are not in it)
 holds      3 gateways, 2 targets, 5 rules
 refused    77b177b177b1 since 2026-01-02T14:00:00.000Z
-           kyoto.gate:7:12 P014 error: unknown gateway `rs-9@abc.net`\u{fffd}
+           kyoto.gate:7:12 P014 error: unknown gateway `rs-9@abc.net`␛
            and 2 errors more; `sallyport policy check /etc/sallyport/policies` shows all
 loads      4 took effect, 1 were refused; the last took 12 ms, 140 ms after the last change
 sessions   1 cut, 0 shortened, 0 narrowed by the policy in force
