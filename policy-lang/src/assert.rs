@@ -16,6 +16,7 @@ use crate::source::Span;
 pub use coverage::{Coverage, RuleKind, Undecided};
 use jiff::Timestamp;
 pub use load::load;
+pub(crate) use never::Known;
 pub use never::{Counterexample, Never, NeverOutcome, NeverResult};
 pub use run::{CaseResult, Outcome, TestReport, TestResult};
 use std::time::Duration;

@@ -78,9 +78,14 @@ impl TestReport {
 
     /// The cases that failed, each with its test.
     pub fn failures(&self) -> impl Iterator<Item = (&TestResult, &CaseResult)> {
-        let cases = self.tests.iter().flat_map(|test| test.cases.iter().map(move |case| (test, case)));
-        cases.filter(|(_, case)| !case.passed())
+        failures(&self.tests)
     }
+}
+
+/// The cases that failed, each with its test.
+pub(super) fn failures(tests: &[TestResult]) -> impl Iterator<Item = (&TestResult, &CaseResult)> {
+    let cases = tests.iter().flat_map(|test| test.cases.iter().map(move |case| (test, case)));
+    cases.filter(|(_, case)| !case.passed())
 }
 
 impl TestResult {
@@ -111,14 +116,18 @@ pub(super) struct Said {
 impl Policy {
     /// Runs every test.
     pub fn run_tests(&self) -> TestReport {
+        let tests = self.test_results();
+        let coverage = self.coverage(&tests);
+        TestReport { tests, coverage }
+    }
+
+    pub(super) fn test_results(&self) -> Vec<TestResult> {
         let tests = self.model.tests.iter().map(|test| TestResult {
             name: test.name.clone(),
             place: test.place.clone(),
             cases: test.cases.iter().map(|case| self.run_case(case)).collect(),
         });
-        let tests: Vec<TestResult> = tests.collect();
-        let coverage = self.coverage(&tests);
-        TestReport { tests, coverage }
+        tests.collect()
     }
 
     fn run_case(&self, case: &Case) -> CaseResult {
