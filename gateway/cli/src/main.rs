@@ -16,6 +16,7 @@ mod manager;
 mod output;
 mod people;
 mod policy;
+mod record;
 mod report;
 
 /// A declarative, policy-driven gateway for remote maintenance.
@@ -49,7 +50,7 @@ enum Verb {
     Directory(people::Ask),
     /// Show the access record (at the manager).
     #[command(subcommand)]
-    Record(people::Record),
+    Record(record::Verb),
     /// Build a policy's estate on this machine and try it with real packets.
     Lab(lab::Lab),
 }
@@ -71,7 +72,7 @@ fn main() -> ExitCode {
         Verb::Targets(ask) => people::targets(&ask),
         Verb::Session(verb) => people::session(verb),
         Verb::Directory(ask) => people::directory(&ask),
-        Verb::Record(verb) => people::record(verb),
+        Verb::Record(verb) => record::run(verb),
         Verb::Lab(args) => lab::run(args),
     };
     let result = result.and_then(|code| output::flush().map(|()| code).map_err(anyhow::Error::from));

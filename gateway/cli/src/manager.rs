@@ -68,7 +68,8 @@ pub(crate) enum Answer {
 /// How long work that cannot be broken off may take once the manager has ended.
 const STUCK: Duration = Duration::from_secs(3);
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// Reads a duration such as `15min`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let milliseconds = match unit {

@@ -22,7 +22,19 @@ pub(crate) enum Format {
 
 /// Prints `value` as one line of JSON.
 pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    Ok(println!("{}", serde_json::to_string(value)?)?)
+    Ok(println!("{}", json_line(value)?)?)
+}
+
+/// `value` as JSON, without what a terminal would obey: JSON itself demands that only of the
+/// control characters before the blank.
+pub(crate) fn json_line(value: &impl Serialize) -> serde_json::Result<String> {
+    let line = serde_json::to_string(value)?;
+    if !line.contains(char::is_control) {
+        return Ok(line);
+    }
+    // Where one is left, it is within a string.
+    let escaped = |c: char| if c.is_control() { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    Ok(line.chars().map(escaped).collect())
 }
 
 /// Prints rows under a head, in columns as wide as they need to be.

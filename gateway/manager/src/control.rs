@@ -51,7 +51,8 @@ impl ControlHandler for Desk {
         match request {
             ControlRequest::Directory => reply(self.brain.directory().await),
             ControlRequest::SessionList => reply(self.brain.sessions().await),
-            ControlRequest::RecordList => reply(self.store.records().await),
+            ControlRequest::RecordList(query) => reply(self.store.records(&query).await),
+            ControlRequest::RecordShow { session } => reply(self.store.record(session).await),
             ControlRequest::Status => reply(self.status().await),
             ControlRequest::PolicyStatus => reply(self.policy.status().await),
             ControlRequest::Targets | ControlRequest::SessionOpen { .. } | ControlRequest::SessionClose { .. } => {

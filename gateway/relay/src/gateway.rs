@@ -238,7 +238,7 @@ impl Shell {
             ControlRequest::Directory => return drop(reply.send(ControlReply::ok(self.brain.directory()))),
             ControlRequest::SessionList => return drop(reply.send(ControlReply::ok(&self.rows()))),
             ControlRequest::Status => return drop(reply.send(ControlReply::ok(&self.status()))),
-            ControlRequest::RecordList => {
+            ControlRequest::RecordList(_) | ControlRequest::RecordShow { .. } => {
                 let why = "a gateway keeps no access record; ask the manager, with its data directory";
                 return drop(reply.send(ControlReply::error(why)));
             }

@@ -10,10 +10,12 @@ use session::{ApparatusId, SessionId};
 
 mod client;
 mod policy;
+mod record;
 mod server;
 
 pub use client::{AskError, ask, ask_value};
 pub use policy::{GitRevision, PolicyMetrics, PolicyStatus, RefusedPolicy};
+pub use record::{RecordPage, RecordQuery};
 pub use server::{BindError, ControlHandler, ControlServer, private_directory};
 
 /// The longest line in either direction.
@@ -50,8 +52,13 @@ pub enum ControlRequest {
         /// Which.
         session: SessionId,
     },
-    /// The access records; the reply is a `Vec<Record>`. Managers only.
-    RecordList,
+    /// Access records; the reply is a [`RecordPage`]. Managers only.
+    RecordList(RecordQuery),
+    /// One access with all of its states; the reply is a `Record`. Managers only.
+    RecordShow {
+        /// Which.
+        session: SessionId,
+    },
     /// How it goes; the reply is a [`Status`].
     Status,
     /// The policy in force and how its directory stands to it; the reply is a [`PolicyStatus`].

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 use wire::connect::{self, ConnectError, connect, join, renew};
-use wire::control::{ControlRequest, SessionRow, Status, Whose, ask};
+use wire::control::{ControlRequest, RecordPage, RecordQuery, SessionRow, Status, Whose, ask};
 use wire::identity::{Credentials, IdentityKey};
 use wire::link::{LinkError, LinkReceiver, LinkSender, attach};
 use wire::proto;
@@ -112,6 +112,11 @@ impl Estate {
         ask(self.data.path(), Whose::Manager, &request).await.expect("a reply")
     }
 
+    async fn records(&self) -> Vec<Record> {
+        let page: RecordPage = self.ask(ControlRequest::RecordList(RecordQuery::default())).await;
+        page.records
+    }
+
     async fn stop(self) -> (TempDir, TempDir) {
         self.stop.send(()).expect("it runs");
         self.running.await.expect("no panic").expect("a clean end");
@@ -158,7 +163,7 @@ async fn from_token_to_welcome() {
     assert_eq!(states, [("rs-1@abc.net", OperationState::Inactive), ("rs-2@abc.net", OperationState::Active)]);
     let status: Status = estate.ask(ControlRequest::Status).await;
     assert_eq!((status.kind.as_str(), status.links, status.sessions), ("manager", Some(1), 0));
-    let records: Vec<Record> = estate.ask(ControlRequest::RecordList).await;
+    let records = estate.records().await;
     assert!(records.is_empty());
 
     // A second link replaces the first.
@@ -377,7 +382,7 @@ async fn a_session_from_request_to_record() {
     assert_eq!((plan.lease, standby), (Some(Duration::from_secs(3600)), Duration::from_secs(30)));
     assert_eq!(verified(&key, End::Source), [2; 32]);
     // The record is durable before the target hears of it.
-    let records: Vec<Record> = estate.ask(ControlRequest::RecordList).await;
+    let records = estate.records().await;
     assert_eq!(records[0].states[0].state, "standby for access");
 
     let session = plan.session;
@@ -408,7 +413,7 @@ async fn a_session_from_request_to_record() {
         end.send(&ended).await.expect("sent");
     }
     let states = loop {
-        let records: Vec<Record> = estate.ask(ControlRequest::RecordList).await;
+        let records = estate.records().await;
         let states: Vec<_> = records[0].states.iter().map(|state| state.state.clone()).collect();
         if states.len() == 3 {
             break states;

@@ -27,7 +27,7 @@ impl ControlHandler for Echo {
                 let _on_drop = OnDrop(self.dropped.clone());
                 std::future::pending().await
             }
-            ControlRequest::RecordList => ControlReply::error("a gateway keeps no records"),
+            ControlRequest::RecordList(_) => ControlReply::error("a gateway keeps no records"),
             request => ControlReply::ok(&request),
         }
     }
@@ -49,7 +49,9 @@ async fn asks_and_answers() {
         let reply: ControlRequest = ask(data.path(), Whose::Gateway, &request).await.expect("reply");
         assert_eq!(reply, request);
     }
-    let refused = ask_value(data.path(), Whose::Gateway, &ControlRequest::RecordList).await.expect_err("refused");
+    let refused = ask_value(data.path(), Whose::Gateway, &ControlRequest::RecordList(RecordQuery::default()))
+        .await
+        .expect_err("refused");
     assert_eq!(refused.to_string(), "a gateway keeps no records");
 
     let mode = |path: &Path| std::fs::metadata(path).expect("metadata").permissions().mode() & 0o777;
@@ -128,4 +130,15 @@ async fn nobody_there_or_already_there() {
     std::fs::set_permissions(data.path(), std::fs::Permissions::from_mode(0o755)).expect("chmod");
     let open = ControlServer::bind(data.path()).expect_err("open");
     assert!(open.to_string().contains("chmod 700"), "{open}");
+}
+
+#[test]
+fn questions_to_the_record() {
+    let all: ControlRequest = serde_json::from_str("{\"verb\":\"record-list\"}").expect("a request");
+    assert_eq!(all, ControlRequest::RecordList(RecordQuery::default()));
+    let some = RecordQuery { states: vec!["denied".into()], after: Some(SessionId(7)), ..RecordQuery::default() };
+    let line = serde_json::to_string(&ControlRequest::RecordList(some.clone())).expect("a line");
+    assert_eq!(serde_json::from_str::<ControlRequest>(&line).expect("a request"), ControlRequest::RecordList(some));
+    let unknown = serde_json::from_str::<ControlRequest>("{\"verb\":\"record-list\",\"colour\":\"red\"}");
+    assert!(unknown.is_err_and(|error| error.to_string().contains("unknown field `colour`")));
 }
