@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod colour;
+mod facts;
 mod gateway;
 mod lab;
 mod manager;
@@ -40,6 +41,9 @@ enum Verb {
     /// Open, list and close routing sessions.
     #[command(subcommand)]
     Session(people::Session),
+    /// Say what conditions of the policy ask, at a gateway or at the manager.
+    #[command(subcommand)]
+    Fact(facts::Fact),
     /// Show who is in operation.
     Directory(people::Ask),
     /// Show the access record (at the manager).
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
         Verb::Gateway(verb) => gateway::run(verb),
         Verb::Targets(ask) => people::targets(&ask),
         Verb::Session(verb) => people::session(verb),
+        Verb::Fact(verb) => facts::run(verb),
         Verb::Directory(ask) => people::directory(&ask),
         Verb::Record(verb) => people::record(verb),
         Verb::Lab(args) => lab::run(args),

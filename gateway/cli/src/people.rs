@@ -160,7 +160,7 @@ pub(crate) fn record(verb: Record) -> anyhow::Result<ExitCode> {
 
 /// Asks, and prints the answer; a refusal is said on standard error and exits with 1, a process
 /// that cannot be asked with 2.
-fn show<T: DeserializeOwned + Serialize>(
+pub(crate) fn show<T: DeserializeOwned + Serialize>(
     asking: &Ask,
     whose: Whose,
     request: &ControlRequest,

@@ -14,8 +14,10 @@ use wire::identity::Fingerprint;
 use wire::text::rfc3339;
 use wire::token::TokenHash;
 
+mod facts;
 mod writer;
 
+pub(crate) use facts::KeptFact;
 use writer::Append;
 
 const FILE: &str = "manager.db";
