@@ -103,7 +103,8 @@ impl Facts {
 
     pub(super) fn unlinked(&mut self, id: &ApparatusId, now: Now) {
         if self.said.contains_key(&FactSayer::Gateway(id.clone())) {
-            self.away.insert(id.clone(), now.monotonic.after(AWAY_TIME));
+            // A link that breaks before its hello brings no more time.
+            self.away.entry(id.clone()).or_insert(now.monotonic.after(AWAY_TIME));
         }
     }
 

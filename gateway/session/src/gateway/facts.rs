@@ -140,3 +140,6 @@ impl Gateway {
         out.push(Output::Send(ToManager::Facts { ask, change }));
     }
 }
+
+#[cfg(test)]
+mod tests;
