@@ -9,4 +9,6 @@ pub mod manager;
 mod narrow;
 pub mod plan;
 
-pub use manager::{AnswerWhen, Input, Judged, LinkEpoch, Manager, Now, Output, Settings, Ticket};
+pub use manager::{
+    AnswerWhen, DroppedFact, FactSayer, Input, Judged, LinkEpoch, Manager, Now, Output, Settings, Ticket,
+};

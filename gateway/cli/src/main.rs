@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use crate::colour::eprintln;
 
 mod colour;
+mod facts;
 mod gateway;
 mod lab;
 mod manager;
@@ -46,6 +47,9 @@ enum Verb {
     /// Open, list and close routing sessions.
     #[command(subcommand)]
     Session(people::Session),
+    /// Say what conditions of the policy ask, at a gateway or at the manager.
+    #[command(subcommand)]
+    Fact(facts::Fact),
     /// Show who is in operation.
     Directory(people::Ask),
     /// Show the access record (at the manager).
@@ -71,6 +75,7 @@ fn main() -> ExitCode {
         Verb::Gateway(verb) => gateway::run(verb),
         Verb::Targets(ask) => people::targets(&ask),
         Verb::Session(verb) => people::session(verb),
+        Verb::Fact(verb) => facts::run(verb),
         Verb::Directory(ask) => people::directory(&ask),
         Verb::Record(verb) => record::run(verb),
         Verb::Lab(args) => lab::run(args),

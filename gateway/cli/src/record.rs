@@ -207,7 +207,7 @@ fn print(record: &Record) -> io::Result<()> {
     println!("source       {}", record.source)?;
     println!("destination  {}", record.destination)?;
     for state in &record.states {
-        println!()?;
+        println!("")?;
         println!("{}  {}", printable(&state.at), printable(&state.state))?;
         for part in state.detail.split("; ").filter(|part| !part.is_empty()) {
             println!("    {}", printable(part))?;

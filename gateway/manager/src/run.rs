@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use wire::control::{BindError, ControlServer};
 
 use crate::authority::{Authority, AuthorityError};
-use crate::control::{Desk, PolicyDesk};
+use crate::control::{Desk, FactDesk, PolicyDesk};
 use crate::policies::{Pace, Watch};
 use crate::server::{self, Parts};
 use crate::store::{Store, StoreError};
@@ -136,11 +136,13 @@ pub async fn run_until(
     let settings =
         Settings { next_session: store.next_session().await?, standby: options.standby, answer: options.answer };
 
+    let facts = store.facts(clock::wall()).await?;
     let (stop_brain, brain_stops) = oneshot::channel();
-    let (brain, mut thinking) = brain::start(settings, store.clone(), policies.subscribe(), brain_stops);
+    let (brain, mut thinking) = brain::start(settings, store.clone(), policies.subscribe(), facts, brain_stops);
     let policy = PolicyDesk::new(brain.clone(), policies.subscribe(), &options.policies);
     let remembering = tokio::spawn(policy.clone().remember());
-    let desk = Desk { brain: brain.clone(), store: store.clone(), policy, listen: address.to_string() };
+    let facts = FactDesk::new(brain.clone(), store.clone());
+    let desk = Desk { brain: brain.clone(), store: store.clone(), policy, facts, listen: address.to_string() };
     let controlling = tokio::spawn(control.serve(Arc::new(desk)));
     let (stop_server, server_stops) = oneshot::channel();
     let parts = Parts { authority, store: store.clone(), brain };

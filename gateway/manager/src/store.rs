@@ -13,11 +13,12 @@ use tokio::task::JoinHandle;
 use wire::identity::Fingerprint;
 use wire::token::TokenHash;
 
+mod facts;
 mod records;
 mod writer;
 
+pub(crate) use facts::KeptFact;
 pub use records::RecordError;
-
 use writer::Append;
 
 const FILE: &str = "manager.db";

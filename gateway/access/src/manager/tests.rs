@@ -44,7 +44,7 @@ fn manager(linked: &[&str]) -> Manager {
     for (n, gateway) in linked.iter().enumerate() {
         let epoch = LinkEpoch(n as u64 + 1);
         manager.handle(Input::LinkUp(id(gateway), epoch), NOW);
-        says(&mut manager, gateway, epoch, ToManager::Hello { software: String::new(), live: vec![] });
+        says(&mut manager, gateway, epoch, ToManager::Hello { software: String::new(), live: vec![], facts: vec![] });
     }
     manager
 }
@@ -325,7 +325,7 @@ fn a_gateway_that_comes_back_hears_what_it_missed() {
         manager.handle(Input::LinkDown(id("rs-2@abc.net"), LinkEpoch(1)), NOW);
         manager.handle(Input::Policy(policy(&missed)), NOW);
         manager.handle(Input::LinkUp(id("rs-2@abc.net"), LinkEpoch(8)), NOW);
-        let hello = ToManager::Hello { software: String::new(), live: vec![SessionId(1)] };
+        let hello = ToManager::Hello { software: String::new(), live: vec![SessionId(1)], facts: vec![] };
         let outputs = says(&mut manager, "rs-2@abc.net", LinkEpoch(8), hello);
         assert_eq!(sent(&outputs)[..2], ["rs-2@abc.net Welcome".to_owned(), format!("rs-2@abc.net {told}")]);
     }

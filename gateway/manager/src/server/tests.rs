@@ -94,7 +94,10 @@ impl Estate {
     /// A link on which hello and welcome have been said.
     async fn link(&self, credentials: &Credentials) -> (LinkSender, LinkReceiver) {
         let (sender, mut receiver) = self.attach(credentials).await.expect("attached");
-        sender.send(&ToManager::Hello { software: "test".to_owned(), live: Vec::new() }).await.expect("sent");
+        sender
+            .send(&ToManager::Hello { software: "test".to_owned(), live: Vec::new(), facts: Vec::new() })
+            .await
+            .expect("sent");
         loop {
             match receiver.next().await.expect("a message") {
                 ToGateway::Welcome { you, retained } => {
@@ -471,7 +474,10 @@ async fn a_silent_line_is_noticed_at_both_ends() {
     });
     let channel = connect(&address, tls::client(&rs1).expect("tls")).await.expect("connected");
     let (sender, mut receiver) = attach(channel).await.expect("attached");
-    sender.send(&ToManager::Hello { software: "test".to_owned(), live: Vec::new() }).await.expect("sent");
+    sender
+        .send(&ToManager::Hello { software: "test".to_owned(), live: Vec::new(), facts: Vec::new() })
+        .await
+        .expect("sent");
     assert!(matches!(next(&mut receiver).await, ToGateway::Welcome { .. }));
 
     cut.send(()).expect("the line is up");

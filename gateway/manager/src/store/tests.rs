@@ -307,3 +307,23 @@ async fn pages_are_bounded_from_either_end() {
     assert_eq!(store.records(&beyond).await, Ok(RecordPage::default()));
     assert_eq!(ask(&store, newest).await.len(), 600);
 }
+
+#[tokio::test]
+async fn facts_outlive_the_manager_until_they_end() {
+    let (_data, store) = store().await;
+    let fact = |about: Option<&str>, value: &str, until: Option<i64>| KeptFact {
+        name: "alarm".to_owned(),
+        about: about.map(id),
+        value: value.to_owned(),
+        until: until.map(|after| Timestamp(NOW.0 + after)),
+    };
+    store.keep_fact(&fact(None, "1", None)).await.expect("kept");
+    store.keep_fact(&fact(Some("rs-1@abc.net"), "2", Some(HOUR))).await.expect("kept");
+    store.keep_fact(&fact(None, "3", Some(2 * HOUR))).await.expect("replaced");
+    let both = vec![fact(None, "3", Some(2 * HOUR)), fact(Some("rs-1@abc.net"), "2", Some(HOUR))];
+    assert_eq!(store.facts(NOW).await, Ok(both));
+    assert_eq!(store.facts(Timestamp(NOW.0 + HOUR)).await, Ok(vec![fact(None, "3", Some(2 * HOUR))]));
+    store.forget_fact("alarm", Some(&id("rs-1@abc.net"))).await.expect("it is not there");
+    store.forget_fact("alarm", None).await.expect("forgotten");
+    assert_eq!(store.facts(NOW).await, Ok(vec![]));
+}

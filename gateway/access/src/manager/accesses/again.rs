@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use policy_lang::{Apparatus, Decision, FactValues, Fingerprint, Policy, Question};
+use policy_lang::{Apparatus, Decision, Fingerprint, Policy, Question};
 use session::message::{EndCause, ToGateway};
 use session::record::RecordState;
 use session::{End, Pair, SessionId, SessionPlan};
@@ -26,9 +26,10 @@ impl Manager {
     pub(in crate::manager) fn policy_changed(&mut self, policy: Arc<Policy>, now: Now, out: &mut Vec<Output>) {
         self.policy = Some(policy.clone());
         self.judged = Judged::default();
+        self.facts_under(&policy, now, out);
         let sessions: Vec<SessionId> = self.accesses.keys().copied().collect();
         for session in sessions {
-            self.decide_again(session, &policy, now, out);
+            self.decide_again(session, &policy, None, now, out);
         }
         let struck_off: Vec<_> = self
             .links
@@ -44,13 +45,21 @@ impl Manager {
         self.refresh_directory(out);
     }
 
-    /// Decides a live session again, by the policy in force and at this moment.
-    pub(super) fn decide_again(&mut self, session: SessionId, policy: &Policy, now: Now, out: &mut Vec<Output>) {
+    /// Decides a live session again, by the policy in force and at this moment. Where it is a fact
+    /// that has changed, `fact` says so for the record.
+    pub(in crate::manager) fn decide_again(
+        &mut self,
+        session: SessionId,
+        policy: &Policy,
+        fact: Option<&str>,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) {
         let Some(access) = self.accesses.get_mut(&session).filter(|access| access.instructed.is_none()) else { return };
         let another = access.revision != *policy.fingerprint();
         self.judged.decided += u64::from(another);
-        let facts = FactValues::new();
         let asked = &access.asked;
+        let facts = self.facts.of(policy, asked.source.as_str(), asked.target.as_str(), now);
         let question = question(asked.source.as_str(), asked.target.as_str(), now.wall, &asked.reason, &facts);
         let elapsed = access.established.map(|at| now.monotonic.since(at));
         let decision = match elapsed {
@@ -58,7 +67,10 @@ impl Manager {
             None => policy.decide(&question),
         };
         let permit = match decision {
-            Decision::Denial(denial) => return self.cut(session, denial.to_string(), policy.fingerprint(), now, out),
+            Decision::Denial(denial) => {
+                let why = fact.map_or(denial.to_string(), |fact| format!("{denial}; {fact}"));
+                return self.cut(session, why, policy.fingerprint(), now, out);
+            }
             Decision::Permit(permit) => permit,
         };
         // The ends' routes are made for the LANs that they began with.
@@ -70,8 +82,9 @@ impl Manager {
             return;
         };
         // Where only time has passed, a limit that ends at the same moment is a shorter one.
-        let detail =
-            another.then(|| narrowing(access, &plan, policy, &question, elapsed.unwrap_or_default())).flatten();
+        let detail = (another || fact.is_some())
+            .then(|| narrowing(access, &plan, policy, fact, &question, elapsed.unwrap_or_default()))
+            .flatten();
         self.judged.shortened += u64::from(detail.as_ref().is_some_and(|detail| detail.shortened));
         self.judged.narrowed += u64::from(detail.as_ref().is_some_and(|detail| detail.narrowed));
 
@@ -117,6 +130,7 @@ fn narrowing(
     access: &Access,
     plan: &SessionPlan,
     policy: &Policy,
+    fact: Option<&str>,
     question: &Question<'_>,
     elapsed: Duration,
 ) -> Option<Narrowing> {
@@ -126,7 +140,10 @@ fn narrowing(
     if shortened.is_none() && lost.is_empty() {
         return None;
     }
-    let mut words = format!("policy {} allows less than {}", policy.fingerprint().short(), access.revision.short());
+    let mut words = match fact {
+        Some(fact) => format!("{fact}, and policy {} allows less", policy.fingerprint().short()),
+        None => format!("policy {} allows less than {}", policy.fingerprint().short(), access.revision.short()),
+    };
     if let Some(lease) = shortened {
         let by = limiting(policy, question, elapsed, lease);
         let before = access.plan.lease.map_or("none".to_owned(), said);
