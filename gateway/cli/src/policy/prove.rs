@@ -87,7 +87,7 @@ fn shown(limit: Duration) -> String {
 
 pub(super) fn run(args: &Prove) -> anyhow::Result<ExitCode> {
     if let Some(cvc5) = &args.worker {
-        worker::run(cvc5)?;
+        worker::run(cvc5, args.options.timeout)?;
         return Ok(ExitCode::SUCCESS);
     }
     let Some(directory) = &args.directory else { bail!("no directory") };
@@ -176,9 +176,8 @@ impl Prover {
     fn find(options: &Options) -> anyhow::Result<Self> {
         let cvc5 = std::env::var("CVC5").ok().filter(|path| !path.is_empty()).unwrap_or_else(|| "cvc5".into());
         let version = Command::new(&cvc5).arg("--version").output();
-        let version = version.map_err(|error| anyhow!("the solver `{cvc5}` cannot be started ({error})"))?;
-        let version = String::from_utf8_lossy(&version.stdout).lines().next().unwrap_or_default().to_owned();
-        if !version.contains("cvc5") {
+        let version = version.map_err(|error| anyhow!("the solver `{cvc5}` cannot be started ({error})"))?.stdout;
+        if !String::from_utf8_lossy(&version).lines().next().is_some_and(|line| line.contains("cvc5")) {
             bail!("`{cvc5}` is not the solver cvc5");
         }
         let directory = match (&options.cache, options.no_cache) {
@@ -187,8 +186,16 @@ impl Prover {
             (None, false) => Cache::usual(),
         };
         let program = std::env::current_exe().context("this program's own path")?;
+        // A solver that cannot be told from another one is asked every time.
+        let cache = match cache::identity(&cvc5, &version) {
+            Ok(solver) => Cache::new(directory, solver),
+            Err(error) => {
+                tracing::debug!(%error, "there is no cache of proofs: the solver cannot be read");
+                Cache::new(None, String::new())
+            }
+        };
         let pool = Pool { program, cvc5, timeout: options.timeout };
-        Ok(Self { pool, cache: Cache::new(directory, version) })
+        Ok(Self { pool, cache })
     }
 
     /// All claims about a policy: each `never`, that no rule errs, and that it allows no more than
