@@ -236,3 +236,33 @@ fn what_cannot_be_explained() {
         assert!(err.contains(words), "{args:?}: {err}");
     }
 }
+
+/// `sallyport policy … | head` is no error of the policy's.
+#[test]
+fn a_reader_that_has_gone_is_no_error() {
+    let estate =
+        "estate abc.net\ngateway rs-1@abc.net { lan 172.16.0.0/12 }\ngateway rs-2@abc.net { lan 10.0.0.0/8 }\n";
+    let permit = "target rs-1@abc.net { limit 1h permit rs-2@abc.net { terminals any } }\n";
+    let directory = tempfile::tempdir().expect("a directory");
+    let (old, new) = (directory.path().join("old"), directory.path().join("new"));
+    for (path, text) in [(&old, estate.to_owned()), (&new, format!("{estate}{permit}"))] {
+        std::fs::create_dir(path).expect("a directory");
+        std::fs::write(path.join("a.gate"), text).expect("writable");
+    }
+    let (old, new) = (old.to_str().expect("UTF-8"), new.to_str().expect("UTF-8"));
+    for (args, code) in [
+        (vec!["explain", new, "--from", "rs-2@abc.net", "--to", "rs-1@abc.net"], 0),
+        (vec!["plan", old, new, "--exit-code"], 2),
+        (vec!["plan", old, new, "--exit-code", "--format", "markdown"], 2),
+        (vec!["plan", old, new, "--exit-code", "--format", "json"], 2),
+        (vec!["check", new], 0),
+        (vec!["test", new], 0),
+    ] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sallyport"));
+        let output = command.arg("policy").args(&args).stdout(writer).output().expect("the program runs");
+        let said = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!((output.status.code(), said.contains("panicked")), (Some(code), false), "{args:?}: {said}");
+    }
+}

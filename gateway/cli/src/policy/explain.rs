@@ -11,6 +11,7 @@ use policy_lang::{Advice, Decision, NearPair, Policy, Question, Reach};
 use serde::Serialize;
 
 use super::{ERRORS, Read, UNUSABLE, read, render};
+use crate::colour::println;
 use crate::output::{Format, duration, json};
 
 mod advice;

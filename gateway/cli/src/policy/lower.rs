@@ -13,6 +13,7 @@ use policy_lang::{Act, Policy, Question};
 use serde::{Deserialize, Serialize};
 
 use super::{ERRORS, Read, read, render};
+use crate::colour::println;
 
 #[derive(Args)]
 pub(crate) struct Lower {

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::prove::{self, Claim, Verdict as Claimed};
 use super::{Read, read, render};
-use crate::colour::{GREEN, RED, WEAKER, YELLOW, println};
+use crate::colour::{GREEN, RED, WEAKER, YELLOW, print, println};
 use crate::output::{json, printable};
 
 mod git;

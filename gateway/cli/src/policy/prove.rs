@@ -12,6 +12,7 @@ use policy_lang::proof::{Piece, Refutation, Slice};
 use policy_lang::{Action, Policy};
 
 use super::{ERRORS, Read, read, render};
+use crate::colour::print;
 use crate::output::{Format, json};
 
 mod cache;

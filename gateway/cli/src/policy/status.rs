@@ -8,6 +8,7 @@ use clap::Args;
 use wire::control::{ControlRequest, GitRevision, PolicyMetrics, PolicyStatus, Whose, ask};
 
 use super::{ERRORS, UNUSABLE};
+use crate::colour::print;
 use crate::output::{Format, json, printable};
 
 #[derive(Args)]

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use policy_lang::{Advice, AskedFact, NearPair, NearPermit, Part, Policy};
 
+use crate::colour::println;
+
 /// Prints it below the denial.
 pub(super) fn print(policy: &Policy, advice: &Advice) {
     for forbid in &advice.forbids {
