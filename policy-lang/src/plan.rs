@@ -4,7 +4,7 @@
 mod assertions;
 mod circumstances;
 mod estate;
-mod flows;
+pub(crate) mod flows;
 mod group;
 mod lines;
 mod live;
