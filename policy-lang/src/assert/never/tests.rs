@@ -64,6 +64,18 @@ fn a_terminal_is_one_by_its_name_at_any_address_or_none() {
 }
 
 #[test]
+fn a_part_that_may_err_is_asked_before_those_that_come_after_it() {
+    let permit = "terminals any";
+    for (never, expected) in [
+        ("context.n + 1 > 0 && principal == Gateway::\"rs-3@abc.net\"", "n = 9223372036854775807"),
+        ("context.n + 1 > 0 && resource == Gateway::\"rs-3@abc.net\"", "n = 9223372036854775807"),
+        ("principal == Gateway::\"rs-3@abc.net\" && context.n + 1 > 0", "kept"),
+    ] {
+        assert_eq!(packet(permit, never), expected, "{never}");
+    }
+}
+
+#[test]
 fn packets_are_made_up_when_they_are_asked_about() {
     let asked = |end: &str, net: &str| -> String {
         let parts: Vec<String> =
