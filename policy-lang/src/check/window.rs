@@ -125,6 +125,16 @@ impl Checker<'_, '_> {
         let good = checked.len() == spans.len()
             && from.is_none_or(|(_, day)| day.is_some())
             && until.is_none_or(|(_, day)| day.is_some());
+        if good
+            && let (Some((_, Some(from))), Some((word, Some(until)))) = (from, until)
+            && !checked.is_empty()
+            && !checked.iter().any(|span| span.is_between(from, until))
+        {
+            let message = format!("window `{}` is never open", decl.name.node);
+            let help = format!("none of its days lies between {from} and {until}");
+            self.report(Code::BadWindow, word.span, message, "over before it begins", Some(help));
+            return None;
+        }
         let mut parts: Vec<String> = vec![];
         if let Some((word, Some(day))) = from {
             parts.push(format!("context.now >= {}", self.midnight(word, day, model)?));
@@ -229,6 +239,16 @@ fn times(word: &str) -> Result<(u16, u16), &'static str> {
 }
 
 impl TimeSpan {
+    /// Whether some of it lies between the beginning of one day and the end of another.
+    fn is_between(&self, first: Date, last: Date) -> bool {
+        let days = std::iter::successors(Some(first), |day| day.tomorrow().ok()).take_while(|day| *day <= last);
+        // After a week, all has been seen.
+        days.take(7).any(|day| {
+            let weekday = usize::from(day.weekday().to_monday_zero_offset().unsigned_abs());
+            self.days[weekday] || self.to > MINUTES && self.days[(weekday + 6) % 7]
+        })
+    }
+
     fn cedar(self) -> String {
         let mut parts = vec![on(self.days, self.from, self.to.min(MINUTES))];
         if self.to > MINUTES {
