@@ -2,6 +2,7 @@
 //! A window becomes a condition that compares and never counts: nothing in it can overflow, and provers have it easy.
 
 use super::Checker;
+use super::condition::{MAX_BYTES, REMEMBERED};
 use crate::ast::{Ast, DuringDecl, RuleDecl, TimeSpanDecl, WindowDecl};
 use crate::diagnostic::Code;
 use crate::lower::text::any_of;
@@ -66,13 +67,22 @@ impl Checker<'_, '_> {
             self.report(Code::Duplicate, other.span, message, "the second one", Some(help));
         }
         let cedar = self.spans(first, windows)?;
+        if cedar.len() > MAX_BYTES {
+            let help =
+                format!("as a condition it has {MAX_BYTES} bytes at most; join days with the same times: `mon-fri`");
+            self.report(Code::TooDeep, first.span, "this `during` has too many spans", "too many", Some(help));
+            return None;
+        }
+        if windows.conditions.len() >= REMEMBERED {
+            windows.conditions.clear();
+        }
         let known = windows.conditions.entry(cedar);
         Some(known.or_insert_with_key(|cedar| Condition::of_window(cedar.clone())).clone())
     }
 
     fn spans(&mut self, decl: &DuringDecl, windows: &Windows) -> Option<String> {
-        let mut parts = vec![];
-        let mut good = true;
+        let mut parts: Vec<String> = vec![];
+        let (mut good, mut bytes) = (true, 0);
         for span in &decl.spans {
             let part = match (&span.times, days(&span.days.node)) {
                 (None, None) => self.named(&span.days, windows),
@@ -85,7 +95,12 @@ impl Checker<'_, '_> {
                 _ => self.time_span(span).map(TimeSpan::cedar),
             };
             good &= part.is_some();
+            bytes += part.as_ref().map_or(0, String::len);
             parts.extend(part);
+            // Enough to be refused: names of long windows would fill the memory.
+            if bytes > MAX_BYTES {
+                break;
+            }
         }
         good.then(|| any_of(parts))
     }
