@@ -10,6 +10,7 @@ use crate::diagnostic::Code;
 use crate::lower::schema;
 use crate::model::{Condition, Model};
 use crate::source::{Span, Word};
+use crate::survey::same_at_all_times;
 use cedar_policy::{Expression, Policy, PolicyId, PolicySet, ValidationMode, ValidationWarning, Validator, pst};
 use miette::Diagnostic as _;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -149,6 +150,12 @@ impl Checker<'_, '_> {
         }
         let tree = self.well_typed(&expanded, about, unless, conditions)?;
         let asks = tokens::asks(&expanded.text);
+        if unless.is_some() && (asks.hour || asks.minute) && same_at_all_times(&expanded.text) == Some(is_unless) {
+            let help = "hours are 0 to 23, minutes 0 to 59, and weekdays 1 to 7, Monday being 1".to_owned();
+            let label = if is_unless { "true at any time" } else { "false at any time" };
+            self.report(Code::NeverMatches, expanded.whole(), "this rule can never match", label, Some(help));
+            return None;
+        }
         let condition = Condition { unless: is_unless, cedar: expanded.text.into(), tree, asks, window: false };
         if unless.is_some() {
             let good = &mut conditions.good[about as usize][usize::from(is_unless)];
