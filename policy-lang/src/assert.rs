@@ -38,11 +38,11 @@ pub(crate) struct Case {
     pub(crate) text: String,
     pub(crate) now: Timestamp,
     pub(crate) given: FactValues,
-    pub(crate) asked: Asked,
+    pub(crate) asked: CaseQuestion,
 }
 
 #[derive(Debug)]
-pub(crate) enum Asked {
+pub(crate) enum CaseQuestion {
     Session {
         source: ApparatusIx,
         target: ApparatusIx,

@@ -1,7 +1,7 @@
 //! Asks the policy what its tests ask, and compares.
 //! The answers are those that a gateway would get: nothing here decides.
 
-use super::{Asked, Case, Coverage, Expected};
+use super::{Case, CaseQuestion, Coverage, Expected};
 use crate::decide::{Decision, Denial, DenialReason, Question, Reach, packet};
 use crate::model::ApparatusIx;
 use crate::policy::Policy;
@@ -132,8 +132,8 @@ impl Policy {
 
     fn run_case(&self, case: &Case) -> CaseResult {
         let (expected, said) = match &case.asked {
-            Asked::Session { expected, .. } => (expected.to_string(), self.ask_session(case, expected)),
-            Asked::Dispatch { target, incident, expected } => {
+            CaseQuestion::Session { expected, .. } => (expected.to_string(), self.ask_session(case, expected)),
+            CaseQuestion::Dispatch { target, incident, expected } => {
                 let said = self.ask_dispatch(case, *target, incident, expected);
                 (dispatched(expected.iter().map(|ix| self.model.apparatuses[*ix].id.as_str())), said)
             }
@@ -154,7 +154,7 @@ impl Policy {
     }
 
     fn ask_session(&self, case: &Case, expected: &Expected) -> Said {
-        let Asked::Session { source, target, after, incident, .. } = &case.asked else {
+        let CaseQuestion::Session { source, target, after, incident, .. } = &case.asked else {
             return Said::fault("this case asks for no session");
         };
         let question = Question {
@@ -181,7 +181,7 @@ impl Policy {
     }
 
     fn compare(&self, decision: &Decision, case: &Case, expected: &Expected, question: &Question<'_>) -> Said {
-        let Asked::Session { source, target, after, .. } = &case.asked else {
+        let CaseQuestion::Session { source, target, after, .. } = &case.asked else {
             return Said::fault("this case asks for no session");
         };
         match expected {

@@ -78,3 +78,17 @@ fn signs_that_cannot_be_seen_are_named() {
         ]
     );
 }
+
+/// Were each of its quotes followed to the end of the line, this would take hours.
+#[test]
+fn a_quote_that_nothing_closes_does_not_make_a_long_line_slow() {
+    let quotes = "\\\"".repeat(200_000);
+    for text in [
+        format!("\"{quotes}\n"),
+        format!("target rs-1@abc.net {{ \"{quotes}\n }}\n"),
+        format!("x {{ \"{quotes}\n }}\n"),
+    ] {
+        let (ast, errors) = read(&format!("{text}group y {{ rs-1@abc.net }}\n"));
+        assert_eq!((ast.groups.len(), errors.len()), (1, 1), "{errors:?}");
+    }
+}

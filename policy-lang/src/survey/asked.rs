@@ -1,6 +1,7 @@
 //! What conditions ask, and what they compare it with.
 //! Read from Cedar's syntax tree; constants are worked out by Cedar itself, so that they mean what they mean to it.
 
+use crate::check::too_deep_to_walk;
 use crate::facts;
 use crate::model::Condition;
 use cedar_policy::pst::{BinaryOp, Clause, Expr, Literal, PatternElem, Policy as Pst, UnaryOp, Var as CedarVar};
@@ -75,6 +76,11 @@ impl Asked {
 
     pub(crate) fn of_text(cedar: &str) -> Self {
         let mut asked = Self::default();
+        // No condition of a policy is as deep; what else is asked about may be.
+        if too_deep_to_walk(cedar) {
+            asked.unread = true;
+            return asked;
+        }
         let policy = format!("permit(principal, action, resource) when {{ {cedar}\n}};");
         let clauses = Policy::parse(None, policy).ok().and_then(|policy| policy.to_pst().ok());
         match clauses {
