@@ -7,7 +7,7 @@ use std::time::Duration;
 use policy_lang::{Decision, Fingerprint};
 use session::message::{Ask, Counters, EndCause, SignedKey, ToGateway};
 use session::record::{RecordEntry, RecordState};
-use session::{ApparatusId, End, Monotonic, SessionId, SessionPlan};
+use session::{ApparatusId, End, Monotonic, SessionId, SessionPlan, Timestamp};
 
 use super::facts::needed;
 use super::{After, AnswerWhen, Manager, Now, Output, PERMISSION_TIME, View};
@@ -50,6 +50,8 @@ pub(super) struct Access {
     plan: Arc<SessionPlan>,
     /// The policy that the plan was last held against.
     revision: Fingerprint,
+    /// When the limits of the plan were found.
+    found: Timestamp,
     key: SignedKey,
     stage: Stage,
     granted: bool,
@@ -129,6 +131,7 @@ impl Manager {
         let mut access = Access {
             plan,
             revision: *policy.fingerprint(),
+            found: now.wall,
             key,
             stage: Stage::Recording,
             granted: false,

@@ -27,7 +27,9 @@ pub(super) fn all(directory: &Path, sources: &[SourceFile], diagnostics: &[Diagn
     let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
     let warnings = diagnostics.len() - errors;
     if !diagnostics.is_empty() {
-        eprintln!("{HEADING}{errors} errors, {warnings} warnings{HEADING:#}");
+        let plural = |count| if count == 1 { "" } else { "s" };
+        let (many, more) = (plural(errors), plural(warnings));
+        eprintln!("{HEADING}{errors} error{many}, {warnings} warning{more}{HEADING:#}");
     }
 }
 

@@ -81,15 +81,16 @@ impl Manager {
             access.revision = *policy.fingerprint();
             return;
         };
-        // Where only time has passed, a limit that ends at the same moment is a shorter one.
-        let detail = (another || fact.is_some())
-            .then(|| narrowing(access, &plan, policy, fact, &question, elapsed.unwrap_or_default()))
-            .flatten();
+        // Until the establishment a limit that ends at the same moment gets shorter, and a pair whose
+        // moment has come is gone: that was permitted so. Whatever else goes is told.
+        let passed = if another || fact.is_some() { 0 } else { now.wall.0.saturating_sub(access.found.0) };
+        let noticeable = NOTICEABLE + Duration::from_millis(u64::try_from(passed).unwrap_or(0));
+        let detail = narrowing(access, &plan, policy, fact, &question, elapsed.unwrap_or_default(), noticeable);
         self.judged.shortened += u64::from(detail.as_ref().is_some_and(|detail| detail.shortened));
         self.judged.narrowed += u64::from(detail.as_ref().is_some_and(|detail| detail.narrowed));
 
         access.plan = Arc::new(plan);
-        access.revision = *policy.fingerprint();
+        (access.revision, access.found) = (*policy.fingerprint(), now.wall);
         if let Some(at) = access.established {
             access.deadline = access.plan.lease.map(|lease| at.after(lease + LOST_GRACE));
         }
@@ -125,7 +126,8 @@ struct Narrowing {
     words: String,
 }
 
-/// What a session loses with its next plan; `None` if it is nothing that people would notice.
+/// What a session loses with its next plan; `None` if it is nothing that people would notice: less
+/// time than `noticeable`.
 fn narrowing(
     access: &Access,
     plan: &SessionPlan,
@@ -133,16 +135,21 @@ fn narrowing(
     fact: Option<&str>,
     question: &Question<'_>,
     elapsed: Duration,
+    noticeable: Duration,
 ) -> Option<Narrowing> {
     let limit = |lease: Option<Duration>| lease.unwrap_or(Duration::MAX);
-    let shortened = plan.lease.filter(|lease| limit(access.plan.lease).saturating_sub(*lease) >= NOTICEABLE);
-    let lost = missing(&access.plan.pairs, &plan.pairs, NOTICEABLE);
+    let shortened = plan.lease.filter(|lease| limit(access.plan.lease).saturating_sub(*lease) >= noticeable);
+    let lost = missing(&access.plan.pairs, &plan.pairs, noticeable);
     if shortened.is_none() && lost.is_empty() {
         return None;
     }
+    let revision = policy.fingerprint();
     let mut words = match fact {
-        Some(fact) => format!("{fact}, and policy {} allows less", policy.fingerprint().short()),
-        None => format!("policy {} allows less than {}", policy.fingerprint().short(), access.revision.short()),
+        Some(fact) => format!("{fact}, and policy {} allows less", revision.short()),
+        None if access.revision == *revision => {
+            format!("policy {} allows an open session less than it permits to open", revision.short())
+        }
+        None => format!("policy {} allows less than {}", revision.short(), access.revision.short()),
     };
     if let Some(lease) = shortened {
         let by = limiting(policy, question, elapsed, lease);
