@@ -3,7 +3,7 @@
 
 use super::normal::Common;
 use super::{Entry, Kind, Verdict};
-use crate::assert::{Asked, Case, Expected};
+use crate::assert::{Case, CaseQuestion, Expected};
 use crate::check::parts::on_one_line;
 use crate::lower::Action;
 use crate::policy::Policy;
@@ -51,11 +51,11 @@ fn tests(policy: &Policy) -> ByName<'_> {
         actions: vec![],
         at: Some((case.now, case.now.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M").to_string())),
         forbids: match &case.asked {
-            Asked::Session { expected, .. } => match expected {
+            CaseQuestion::Session { expected, .. } => match expected {
                 Expected::Deny | Expected::Packet { passes: false, .. } => true,
                 Expected::Allow { .. } | Expected::Packet { passes: true, .. } => false,
             },
-            Asked::Dispatch { .. } => false,
+            CaseQuestion::Dispatch { .. } => false,
         },
     };
     policy.model.tests.iter().map(|test| (test.name.as_str(), test.cases.iter().map(line).collect())).collect()

@@ -85,7 +85,9 @@ async fn whoever_is_silent_is_not_waited_for() {
 
 #[test]
 fn what_is_asked_of_the_process_alone_has_a_limit() {
-    for request in [ControlRequest::PolicyStatus, ControlRequest::SessionList, ControlRequest::RecordList] {
+    for request in
+        [ControlRequest::PolicyStatus, ControlRequest::SessionList, ControlRequest::RecordList(RecordQuery::default())]
+    {
         assert!(client::silence(&request).is_some(), "{request:?}");
     }
     // A target may stand by for as long as its manager lets it.
