@@ -101,7 +101,7 @@ fn write_plant(text: &mut String, plant: usize) {
     line("}".to_owned());
     line(format!("target {id} {{"));
     line("  limit 4h".to_owned());
-    if plant % WATCHED == 0 {
+    if plant.is_multiple_of(WATCHED) {
         line("  watch server { probe tcp 443 every 30s  dispatch by priority { confirm 2min } }".to_owned());
     }
     for rule in 0..RULES {
