@@ -3,6 +3,7 @@
 //!
 //! Each seed is one history. `SALLYPORT_SEEDS=N` runs more of them, `SALLYPORT_SEED=N` one alone.
 
+mod facts;
 mod world;
 
 use session::Monotonic;
@@ -30,12 +31,13 @@ fn history(seed: u64) -> World {
 #[test]
 fn nothing_is_left_and_every_record_is_honest() {
     let mut ended = std::collections::BTreeMap::<RecordState, usize>::new();
-    let mut narrowings = 0;
+    let (mut narrowings, mut ended_by_facts) = (0, 0);
     for seed in histories() {
         let world = history(seed);
         assert_eq!(world.open_sessions(), Vec::<String>::new(), "seed {seed}: sessions are left");
         assert_eq!(world.unanswered(), 0, "seed {seed}: somebody waits for an answer");
         narrowings += world.narrowings();
+        ended_by_facts += world.ended_by_facts();
         for (session, mut states) in world.records() {
             let last = *states.last().expect("a record has a state");
             // It may be narrowed as often as the policy likes, from the grant to the end.
@@ -70,6 +72,7 @@ fn nothing_is_left_and_every_record_is_honest() {
             assert!(ended.contains_key(&state), "no history ended with `{state}`: {ended:?}");
         }
         assert!(narrowings > 0, "no session was narrowed");
+        assert!(ended_by_facts > 0, "no session was ended by a fact");
     }
 }
 
