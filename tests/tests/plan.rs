@@ -193,9 +193,9 @@ fn a_new_policy_that_does_not_check_is_no_change_to_judge() {
         let answer = plan(at, &["old", "new", "--exit-code"]);
         assert_eq!((answer.code, answer.out.as_str()), (3, ""), "{}", answer.err);
         assert!(answer.err.contains(&format!("error[{code}]")), "{}", answer.err);
-        // What was is what was, and may be mended.
+        // What was is what was, and may be mended; but a promise is not taken back in silence.
         write(at, "good/a.gate", &format!("{narrower}{HELPERS}"));
-        assert_eq!(plan(at, &["new", "good", "--exit-code"]).code, 1);
+        assert_eq!(plan(at, &["new", "good", "--exit-code"]).code, 2);
     }
 }
 

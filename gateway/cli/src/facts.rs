@@ -56,18 +56,20 @@ pub(crate) fn run(verb: Fact) -> anyhow::Result<ExitCode> {
         Fact::Set { name, value, lasts, about, ask } => {
             let milliseconds = lasts.map(|lasts| u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX));
             let request = ControlRequest::FactSet { name: name.clone(), value, milliseconds, about: about.clone() };
-            show(&ask, Whose::Gateway, &request, |rows| print_one(rows, &name, about.as_ref()))
+            show(&ask, Whose::Gateway, &request, |rows: &Vec<FactRow>| print_one(rows, &name, about.as_ref()))
         }
         Fact::Clear { name, about, ask } => {
             let request = ControlRequest::FactClear { name: name.clone(), about: about.clone() };
-            show(&ask, Whose::Gateway, &request, |rows| print_one(rows, &name, about.as_ref()))
+            show(&ask, Whose::Gateway, &request, |rows: &Vec<FactRow>| print_one(rows, &name, about.as_ref()))
         }
-        Fact::List { ask } => show(&ask, Whose::Gateway, &ControlRequest::FactList, print_all),
+        Fact::List { ask } => {
+            show(&ask, Whose::Gateway, &ControlRequest::FactList, |rows: &Vec<FactRow>| print_all(rows))
+        }
     }
 }
 
 /// What the fact is now.
-fn print_one(rows: &Vec<FactRow>, name: &str, about: Option<&ApparatusId>) -> io::Result<()> {
+fn print_one(rows: &[FactRow], name: &str, about: Option<&ApparatusId>) -> io::Result<()> {
     let mut ours = rows.iter().filter(|row| row.name == name);
     let said = ours.clone().find(|row| row.said_by.is_some() && row.about.as_ref() == about);
     match (said, ours.next()) {
@@ -79,7 +81,7 @@ fn print_one(rows: &Vec<FactRow>, name: &str, about: Option<&ApparatusId>) -> io
     }
 }
 
-fn print_all(rows: &Vec<FactRow>) -> io::Result<()> {
+fn print_all(rows: &[FactRow]) -> io::Result<()> {
     let row = |row: &FactRow| {
         [
             row.name.clone(),

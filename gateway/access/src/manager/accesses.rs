@@ -70,7 +70,7 @@ impl Access {
         &self.asked
     }
 
-    pub(super) fn plan(&self) -> &SessionPlan {
+    pub(super) fn plan(&self) -> &Arc<SessionPlan> {
         &self.plan
     }
 

@@ -48,6 +48,8 @@ pub struct DroppedFact {
 struct Held {
     /// As it was typed.
     text: String,
+    /// The party that it was said as.
+    party: Party,
     /// What it is by the policy in force; this fact alone.
     values: FactValues,
     until: Option<Monotonic>,
@@ -187,8 +189,8 @@ impl Manager {
         let mut said = Said::new();
         for fact in facts {
             let (name, text, lasts) = (fact.name.clone(), fact.value.clone(), fact.lasts);
-            if let Ok(Some(values)) = self.reading(&sayer, &FactChange::Set(fact)) {
-                said.insert(name, Held { text, values, until: lasts.map(|lasts| now.monotonic.after(lasts)) });
+            if let Ok(Some((party, values))) = self.reading(&sayer, &FactChange::Set(fact)) {
+                said.insert(name, Held { text, party, values, until: lasts.map(|lasts| now.monotonic.after(lasts)) });
             }
         }
         let fewer = said.len() < announced;
@@ -208,7 +210,7 @@ impl Manager {
     pub(super) fn facts_under(&mut self, policy: &Policy, now: Now, out: &mut Vec<Output>) {
         let mut dropped = Vec::new();
         for (sayer, said) in &mut self.facts.said {
-            said.retain(|name, held| match read(policy, sayer, name, &held.text) {
+            said.retain(|name, held| match again(policy, sayer, name, held) {
                 Ok(values) => {
                     held.values = values;
                     true
@@ -260,9 +262,9 @@ impl Manager {
         let values = self.reading(sayer, change)?;
         let mut said = self.facts.said.get(sayer).cloned().unwrap_or_default();
         match (change, values) {
-            (FactChange::Set(fact), Some(values)) => {
+            (FactChange::Set(fact), Some((party, values))) => {
                 let until = fact.lasts.map(|lasts| now.monotonic.after(lasts));
-                said.insert(fact.name.clone(), Held { text: fact.value.clone(), values, until });
+                said.insert(fact.name.clone(), Held { text: fact.value.clone(), party, values, until });
             }
             (FactChange::Set(FactSaid { name, .. }) | FactChange::Clear(name), _) => {
                 said.remove(name);
@@ -273,7 +275,7 @@ impl Manager {
     }
 
     /// What a change means by the policy in force; `None` for a fact that is no longer said.
-    fn reading(&self, sayer: &FactSayer, change: &FactChange) -> Result<Option<FactValues>, String> {
+    fn reading(&self, sayer: &FactSayer, change: &FactChange) -> Result<Option<(Party, FactValues)>, String> {
         let policy = self.policy.as_ref().ok_or("the manager has no policy yet")?;
         change.check()?;
         match change {
@@ -366,7 +368,7 @@ pub(super) fn needed(policy: &Policy, question: &Question<'_>) -> String {
 }
 
 /// What somebody's text means: the right party, the right type.
-fn read(policy: &Policy, sayer: &FactSayer, name: &str, text: &str) -> Result<FactValues, String> {
+fn read(policy: &Policy, sayer: &FactSayer, name: &str, text: &str) -> Result<(Party, FactValues), String> {
     let set_by = declared(policy, name).map(|fact| fact.set_by);
     if set_by == Some(Party::Approver) {
         return Err(format!("fact `{name}` is set by an approver, and nobody can approve yet: it keeps its default"));
@@ -388,8 +390,14 @@ fn read(policy: &Policy, sayer: &FactSayer, name: &str, text: &str) -> Result<Fa
         FactSayer::OperatorAbout(id) if !policy.is_target(id.as_str()) => {
             Err(format!("`{id}` is no target of this policy: there are no sessions to speak about"))
         }
-        FactSayer::Gateway(_) | FactSayer::Operator | FactSayer::OperatorAbout(_) => Ok(values),
+        FactSayer::Gateway(_) | FactSayer::Operator | FactSayer::OperatorAbout(_) => Ok((party, values)),
     }
+}
+
+/// What was said before, by another policy; nobody has said it as another party.
+fn again(policy: &Policy, sayer: &FactSayer, name: &str, held: &Held) -> Result<FactValues, String> {
+    let (party, values) = read(policy, sayer, name, &held.text)?;
+    if party == held.party { Ok(values) } else { Err(format!("fact `{name}` is set by the {party} now")) }
 }
 
 fn has_targets(policy: &Policy, gateway: &ApparatusId) -> bool {

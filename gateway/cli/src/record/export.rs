@@ -111,7 +111,7 @@ mod tests {
         let expected = [
             "session,seq,source,destination,state,at,detail".to_owned(),
             start(0)
-                + "standby for access,2010-10-21T13:45:23.042Z,\"valve 3, \"\"left\"\"\u{fffd}\u{fffd}[2J\u{fffd}31m\u{fffd}; permitted\"",
+                + "standby for access,2010-10-21T13:45:23.042Z,\"valve 3, \"\"left\"\"\u{240a}\u{241b}[2J\u{fffd}31m\u{2421}; permitted\"",
             start(1) + "session is disconnected,2010-10-21T13:45:23.042Z,\"'=cmd|' /C calc'!A0\"",
             start(2) + "lost,2010-10-21T13:45:23.042Z,",
             String::new(),

@@ -330,8 +330,7 @@ async fn what_does_not_start() {
     let data = TempDir::new().expect("directory");
     let policies = TempDir::new().expect("directory");
     let run = async |options: RunOptions| {
-        let stop = std::future::ready(());
-        run_until(options, |_| {}, stop).await.expect_err("it does not start").to_string()
+        run_until(options, |_| {}, std::future::pending()).await.expect_err("it does not start").to_string()
     };
     let options = || options(data.path(), policies.path());
 

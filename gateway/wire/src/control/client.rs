@@ -74,7 +74,7 @@ pub async fn ask_value(data: &Path, whose: Whose, request: &ControlRequest) -> R
 /// limits of their own: a target stands by for as long as its manager lets it.
 pub(super) fn silence(request: &ControlRequest) -> Option<Duration> {
     match request {
-        ControlRequest::SessionOpen { .. } => None,
+        ControlRequest::SessionOpen { .. } | ControlRequest::SessionClose { .. } => None,
         _ => Some(SILENCE),
     }
 }
