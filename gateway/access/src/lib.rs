@@ -9,4 +9,5 @@ pub mod manager;
 mod narrow;
 pub mod plan;
 
-pub use manager::{AnswerWhen, Input, Judged, LinkEpoch, Manager, Now, Output, Settings, Ticket};
+pub use manager::{Administrator, Answer, AnswerWhen, HoldChange, Request};
+pub use manager::{Input, Judged, LinkEpoch, Manager, Now, Output, Settings, Ticket};

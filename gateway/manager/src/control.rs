@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use wire::control::{ControlHandler, ControlReply, ControlRequest, Status};
+use access::Administrator;
+use wire::control::{Asker, ControlHandler, ControlReply, ControlRequest, Status};
 
 use crate::brain::{Brain, Stopped};
 use crate::store::Store;
@@ -19,6 +20,10 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
+    async fn administrate(&self, asker: Asker, wish: Administrator) -> ControlReply {
+        self.brain.administrate(asker.name().await, wish).await.unwrap_or_else(ControlReply::error)
+    }
+
     async fn status(&self) -> Result<Status, Stopped> {
         let policy = self.policy.status().await?;
         Ok(Status {
@@ -47,13 +52,24 @@ fn reply<T: serde::Serialize, E: std::fmt::Display>(result: Result<T, E>) -> Con
 }
 
 impl ControlHandler for Desk {
-    async fn handle(&self, request: ControlRequest) -> ControlReply {
+    async fn handle(&self, asker: Asker, request: ControlRequest) -> ControlReply {
         match request {
             ControlRequest::Directory => reply(self.brain.directory().await),
             ControlRequest::SessionList => reply(self.brain.sessions().await),
             ControlRequest::RecordList => reply(self.store.records().await),
             ControlRequest::Status => reply(self.status().await),
             ControlRequest::PolicyStatus => reply(self.policy.status().await),
+            ControlRequest::SessionCut { session, reason } => {
+                self.administrate(asker, Administrator::Cut { session, reason }).await
+            }
+            ControlRequest::SessionCutAll { scope, hold, reason } => {
+                self.administrate(asker, Administrator::CutAll { scope, hold, reason }).await
+            }
+            ControlRequest::SessionRelease { scope } => self.administrate(asker, Administrator::Release(scope)).await,
+            ControlRequest::SessionHolds => reply(self.brain.holds().await),
+            ControlRequest::SessionWatch { .. } => {
+                ControlReply::error("this is a manager; sessions are watched at their gateways")
+            }
             ControlRequest::Targets | ControlRequest::SessionOpen { .. } | ControlRequest::SessionClose { .. } => {
                 ControlReply::error("this is a manager; targets and sessions are asked for at a gateway")
             }

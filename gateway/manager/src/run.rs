@@ -132,7 +132,11 @@ pub async fn run_until(
         Settings { next_session: store.next_session().await?, standby: options.standby, answer: options.answer };
 
     let (stop_brain, brain_stops) = oneshot::channel();
-    let (brain, mut thinking) = brain::start(settings, store.clone(), policies.subscribe(), brain_stops);
+    let holds = store.holds().await?;
+    if !holds.is_empty() {
+        tracing::warn!(holds = holds.len(), "new sessions are held; `sallyport session holds` says which");
+    }
+    let (brain, mut thinking) = brain::start(settings, holds, store.clone(), policies.subscribe(), brain_stops);
     let policy = PolicyDesk::new(brain.clone(), policies.subscribe(), &options.policies);
     let remembering = tokio::spawn(policy.clone().remember());
     let desk = Desk { brain: brain.clone(), store: store.clone(), policy, listen: address.to_string() };

@@ -14,6 +14,7 @@ use wire::identity::Fingerprint;
 use wire::text::rfc3339;
 use wire::token::TokenHash;
 
+mod holds;
 mod writer;
 
 use writer::Append;

@@ -7,6 +7,7 @@
 pub mod directory;
 pub mod filter;
 pub mod gateway;
+pub mod hold;
 pub mod id;
 pub mod inside;
 pub mod message;
