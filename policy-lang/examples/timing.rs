@@ -8,6 +8,8 @@ use cedar_policy::{Authorizer, PolicySet};
 use policy_lang::{Action, Compiler, FactValues, Policy, Question, SourceFile};
 use std::time::{Duration, Instant};
 
+/// As many requests as nevers get in a load.
+const NEVER_REQUESTS: usize = 20_000;
 /// Questions asked of each kind.
 const QUESTIONS: usize = 20_000;
 
@@ -33,6 +35,8 @@ fn load(rules: usize) {
     let (policy, took) = timed(|| policy(&mut compiler, &files));
     row("load", took);
     println!("memory\t{} MiB at most, {} MiB before the load", memory(), before);
+    row("of it: tests", timed(|| policy.run_tests()).1);
+    row("of it: nevers", timed(|| policy.check_nevers(NEVER_REQUESTS)).1);
     let targets = rules.div_ceil(generate::RULES);
     ask(&policy, "decide, no time asked", targets, &[0, 1, 5, 6]);
     ask(&policy, "decide, hours asked", targets, &[3, 8]);
@@ -52,7 +56,7 @@ fn load(rules: usize) {
 }
 
 fn policy(compiler: &mut Compiler, files: &[SourceFile]) -> Policy {
-    let compilation = compiler.compile(files);
+    let compilation = compiler.load(files);
     match compilation.policy {
         Some(policy) => policy,
         None => panic!("{:?}", compilation.diagnostics.first()),

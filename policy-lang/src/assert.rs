@@ -16,6 +16,7 @@ use crate::source::Span;
 pub use coverage::{Coverage, RuleKind, Undecided};
 use jiff::Timestamp;
 pub use load::load;
+pub(crate) use never::Known;
 pub use never::{Counterexample, Never, NeverOutcome, NeverResult};
 pub use run::{CaseResult, Outcome, TestReport, TestResult};
 use std::time::Duration;
@@ -37,11 +38,11 @@ pub(crate) struct Case {
     pub(crate) text: String,
     pub(crate) now: Timestamp,
     pub(crate) given: FactValues,
-    pub(crate) asked: Asked,
+    pub(crate) asked: CaseQuestion,
 }
 
 #[derive(Debug)]
-pub(crate) enum Asked {
+pub(crate) enum CaseQuestion {
     Session {
         source: ApparatusIx,
         target: ApparatusIx,

@@ -177,6 +177,12 @@ impl Checker<'_, '_> {
     }
 }
 
+/// Whether a condition is deeper than those of a policy can be, so that only Cedar itself may walk it.
+pub(crate) fn too_deep_to_walk(cedar: &str) -> bool {
+    condition::tokens::too_deep(cedar, 2 * condition::MAX_NESTING).is_some()
+        || condition::tokens::too_long_chain(cedar, condition::MAX_CHAIN).is_some()
+}
+
 /// The name that a mistyped one probably means.
 pub(crate) fn nearest<'n>(word: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     if word.len() > 256 {

@@ -1,6 +1,7 @@
 //! From files to a policy, for the first time and again.
 //! A [`Compiler`] keeps what it knows of each file: after a change in some targets, only theirs is read and checked anew.
 
+use crate::assert::Known;
 use crate::ast::{Ast, TargetDecl};
 use crate::check::{self, Ground, Reports};
 use crate::diagnostic::{Code, Diagnostic};
@@ -34,6 +35,8 @@ pub fn compile(files: &[SourceFile]) -> Compilation {
 #[derive(Default)]
 pub struct Compiler {
     memo: Option<Memo>,
+    /// What the nevers asked.
+    pub(crate) known: Known,
 }
 
 /// What is remembered of the last run.

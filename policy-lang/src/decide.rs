@@ -214,12 +214,23 @@ impl Policy {
     /// The targets of which some permit names this source, in the order of the files, each
     /// with what the policy says at this moment. Empty for an unknown source.
     pub fn selection(&self, source: &str, now: Timestamp, facts: &FactValues) -> Vec<Selectable<'_>> {
+        self.selection_by(source, now, |_| facts.clone())
+    }
+
+    /// The same, where each target has its own facts.
+    pub fn selection_by(
+        &self,
+        source: &str,
+        now: Timestamp,
+        facts_of: impl Fn(&Apparatus) -> FactValues,
+    ) -> Vec<Selectable<'_>> {
         let Some(source_ix) = self.model.by_id.get(source) else {
             return vec![];
         };
         let targets = self.targets_naming(*source_ix).into_iter();
         let selectable = targets.map(|target_ix| {
             let target = &self.model.apparatuses[target_ix];
+            let facts = &facts_of(target);
             let reason = facts.reason().unwrap_or_default();
             let ticket = facts.ticket().unwrap_or_default();
             let decision =

@@ -141,7 +141,7 @@ pub enum FactError {
     #[error("facts are a JSON object such as {{\"supervised\": true}}")]
     NotAnObject,
     /// No such fact is declared.
-    #[error("unknown fact `{name}`; {}", known(.declared))]
+    #[error("unknown fact `{name}`; {}", known(.name, .declared))]
     Unknown {
         /// As it was given.
         name: String,
@@ -176,7 +176,10 @@ pub enum FactError {
     },
 }
 
-fn known(declared: &[String]) -> String {
+fn known(name: &str, declared: &[String]) -> String {
+    if let Some(meant) = crate::check::nearest(name, declared.iter().map(String::as_str)) {
+        return format!("did you mean `{meant}`?");
+    }
     if declared.is_empty() {
         return "the policy declares no facts".to_owned();
     }
@@ -217,6 +220,20 @@ pub(crate) fn from_json(facts: &[Fact], json: &str, party: Option<Party>) -> Res
         out.values.insert(name, typed);
     }
     Ok(out)
+}
+
+/// Reads one fact from the text that somebody typed: a value as JSON has it; texts and addresses
+/// also without quotes.
+pub(crate) fn from_text(facts: &[Fact], party: Party, name: &str, text: &str) -> Result<FactValues, FactError> {
+    if name == "reason" || name == "ticket" {
+        return Err(FactError::System { name: name.to_owned() });
+    }
+    let declared = facts.iter().find(|fact| fact.name == name).map(|fact| fact.ty);
+    let bare = matches!(declared, Some(FactType::String | FactType::Ip)) && !text.starts_with('"');
+    let as_text = || serde_json::Value::String(text.to_owned());
+    let value = if bare { as_text() } else { serde_json::from_str(text).unwrap_or_else(|_| as_text()) };
+    let object = serde_json::Map::from_iter([(name.to_owned(), value)]);
+    from_json(facts, &serde_json::Value::Object(object).to_string(), Some(party))
 }
 
 impl FactType {
@@ -291,6 +308,13 @@ impl Party {
 impl fmt::Display for FactType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// As JSON has it.
+impl fmt::Display for FactValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
     }
 }
 

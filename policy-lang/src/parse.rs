@@ -76,6 +76,8 @@ fn too_deep(text: &str) -> Option<usize> {
                 depth = depth.saturating_sub(usize::from(!skipped));
             }
             b'"' if !skipped => skip_until = string_end(bytes, at).unwrap_or(at + 1),
+            // As the grammar does after a quote that nothing closes.
+            b'\\' if !skipped && bytes.get(at + 1) == Some(&b'"') => skip_until = at + 2,
             b'/' if !skipped && bytes.get(at + 1) == Some(&b'/') => {
                 skip_until = bytes[at..].iter().position(|b| *b == b'\n').map_or(bytes.len(), |n| at + n);
             }

@@ -4,7 +4,7 @@
 mod assertions;
 mod circumstances;
 mod estate;
-mod flows;
+pub(crate) mod flows;
 mod group;
 mod lines;
 mod live;
@@ -27,6 +27,9 @@ pub use text::PlanLine;
 pub enum Verdict {
     /// Somebody may do more than before, or might.
     Widens,
+    /// Nobody may do more, but something that the policy asserted not to be permitted is no
+    /// longer asserted.
+    Weakens,
     /// Somebody may do less, and nobody more.
     Narrows,
     /// Neither, such as an order among those who may.
@@ -117,7 +120,7 @@ pub fn plan(old: &Policy, new: &Policy) -> Plan {
     let mut found = vec![];
     for id in &ids {
         let mut of: Vec<(Vec<String>, Vec<Entry>)> = vec![];
-        let responses = responses::changes(old, new, id);
+        let responses = responses::changes(&common, id);
         if !responses.is_empty() {
             of.push((vec![], responses));
         }
@@ -128,12 +131,13 @@ pub fn plan(old: &Policy, new: &Policy) -> Plan {
     }
     let mut changes: Vec<Change> = estate::changes(old, new).into_iter().map(|entry| entry.of(&[], &[])).collect();
     changes.extend(group::by_target(found));
-    changes.extend(assertions::changes(old, new).into_iter().map(|entry| entry.of(&[], &[])));
+    changes.extend(assertions::changes(&common).into_iter().map(|entry| entry.of(&[], &[])));
     Plan { changes, targets: ids.len() }
 }
 
 impl Plan {
-    /// Which way it goes as a whole: wider if anything is. `None`: nothing changes.
+    /// Which way it goes as a whole: wider if anything is, then weaker, then narrower. `None`:
+    /// nothing changes.
     pub fn verdict(&self) -> Option<Verdict> {
         self.changes.iter().map(|change| change.verdict).min()
     }

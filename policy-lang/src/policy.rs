@@ -114,6 +114,17 @@ impl Policy {
         facts::from_json(&self.model.facts, json, Some(party))
     }
 
+    /// One fact as one party says it, from the text that somebody typed: JSON; texts and addresses also
+    /// without quotes.
+    pub fn fact_said_by(&self, party: Party, name: &str, text: &str) -> Result<FactValues, FactError> {
+        facts::from_text(&self.model.facts, party, name, text)
+    }
+
+    /// Whether there are rules about sessions to this apparatus.
+    pub fn is_target(&self, id: &str) -> bool {
+        self.model.by_id.get(id).is_some_and(|ix| self.targets.contains_key(ix))
+    }
+
     /// Every single address that `terminals` or a `watch` name, with the gateway whose LAN holds it;
     /// sorted. Addresses of declared terminals and apparatuses are among them only where
     /// a rule writes them out.

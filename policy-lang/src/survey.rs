@@ -1,6 +1,7 @@
 //! Made-up moments and facts that between them give conditions their different answers.
 //! Whoever wants to know what a policy may ever say asks it in each of these scenarios.
 
+mod always;
 mod asked;
 mod dimension;
 mod moments;
@@ -9,6 +10,7 @@ use crate::decide::Question;
 use crate::facts::{FactValues, SYSTEM};
 use crate::policy::Policy;
 use crate::respond::Incident;
+pub(crate) use always::same_at_all_times;
 pub(crate) use asked::{Asked, Constant, Var};
 pub(crate) use dimension::{Dimension, fact_words};
 use jiff::Timestamp;

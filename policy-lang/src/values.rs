@@ -152,5 +152,21 @@ pub(crate) fn is_name(word: &str) -> bool {
         && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }
 
+/// The address after one, or before it.
+pub(crate) fn neighbour(address: IpAddr, after: bool) -> Option<IpAddr> {
+    match address {
+        IpAddr::V4(v4) => {
+            let bits = v4.to_bits();
+            let bits = if after { bits.checked_add(1) } else { bits.checked_sub(1) };
+            bits.map(|bits| IpAddr::V4(bits.into()))
+        }
+        IpAddr::V6(v6) => {
+            let bits = v6.to_bits();
+            let bits = if after { bits.checked_add(1) } else { bits.checked_sub(1) };
+            bits.map(|bits| IpAddr::V6(bits.into()))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

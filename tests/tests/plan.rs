@@ -2,6 +2,7 @@
 //! sessions of a running manager.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -115,6 +116,87 @@ fn a_working_tree_is_compared_with_a_revision() {
     let answer = plan(&policy, &["--git", "HEAD"]);
     assert_eq!(answer.code, 3);
     assert!(answer.err.contains("`site/policy/linked` is a link in that revision"), "{}", answer.err);
+}
+
+/// Git tells a hook which repository it is of; in a linked worktree, the policy is not where that leads.
+#[test]
+fn a_hook_of_a_linked_worktree_compares_that_worktree() {
+    let files = TempDir::new().expect("a folder");
+    let main = files.path().join("main");
+    write(&main, "site/policy/a.gate", &format!("{HERE}{HELPERS}"));
+    write(&main, "a.gate", "not the policy that is asked about");
+    git(&main, &["init", "--quiet"]);
+    git(&main, &["add", "."]);
+    git(&main, &["commit", "--quiet", "--message", "a policy"]);
+    git(&main, &["worktree", "add", "--quiet", "--detach", "../linked"]);
+    let linked = files.path().join("linked");
+    let plan = format!("'{}' policy plan --git HEAD site/policy", sallyport().display());
+    write(&main, ".git/hooks/pre-commit", &format!("#!/bin/sh\n{plan} > ../said 2>&1\n"));
+    let hook = main.join(".git/hooks/pre-commit");
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).expect("a hook");
+    write(&linked, "site/policy/a.gate", &format!("{}{HELPERS}", HERE.replace("tcp 22", "tcp 22-23")));
+    git(&linked, &["commit", "--quiet", "--all", "--message", "wider"]);
+    let said = fs::read_to_string(files.path().join("said")).expect("the plan");
+    assert!(said.starts_with("1 wider; 1 of 1 target\n"), "{said}");
+}
+
+/// The hook of the example, where the policy uses a file outside of its directory that exports leave out.
+#[test]
+fn the_hook_of_the_example_looks_at_all_that_a_policy_uses() {
+    let files = TempDir::new().expect("a folder");
+    let at = files.path();
+    write(at, "policy/a.gate", &format!("use \"../common/groups.gate\"\n{HERE}"));
+    write(at, "common/groups.gate", HELPERS);
+    write(at, ".gitattributes", "common export-ignore\n");
+    write(at, "notes.txt", "");
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/06-pull-request/hooks/pre-commit");
+    git(at, &["init", "--quiet"]);
+    fs::copy(example, at.join(".git/hooks/pre-commit")).expect("the hook");
+    let program = sallyport().parent().expect("a folder").display().to_string();
+    let path = format!("{program}:{}", std::env::var("PATH").unwrap_or_default());
+    let commit = || {
+        git(at, &["add", "."]);
+        let mut command = Command::new("git");
+        command.args(["-c", "user.name=a", "-c", "user.email=a@example.net", "-c", "commit.gpgsign=false"]);
+        command.args(["commit", "--quiet", "--message", "a change"]).env("PATH", &path).env("CVC5", "/nowhere/cvc5");
+        let answer = Answer::of(command.current_dir(at), "");
+        (answer.code, format!("{}{}", answer.out, answer.err))
+    };
+    assert_eq!(Answer::of(Command::new(sallyport()).args(["policy", "fmt"]).arg(at.join("policy")), "").code, 0);
+    let (code, said) = commit();
+    assert!(code == 0 && said.contains("is fine"), "{said}");
+    write(at, "common/groups.gate", "group helpers { rs-9@abc.net }\n");
+    let (code, said) = commit();
+    assert!(code == 1 && said.contains("unknown gateway `rs-9@abc.net`"), "{said}");
+    // The file from before counts with what was committed.
+    write(at, "common/groups.gate", "group helpers { rs-2@abc.net, rs-3@abc.net }\n");
+    let more = format!("use \"../common/groups.gate\"\n{HERE}gateway rs-3@abc.net {{ lan 192.168.3.0/24 }}\n");
+    write(at, "policy/a.gate", &more);
+    assert_eq!(Answer::of(Command::new(sallyport()).args(["policy", "fmt"]).arg(at.join("policy")), "").code, 0);
+    let (code, said) = commit();
+    assert!(code == 0 && said.contains("rs-3@abc.net\n    + gains sessions"), "{said}");
+    write(at, "notes.txt", "no policy");
+    assert_eq!(commit(), (0, String::new()));
+}
+
+#[test]
+fn a_new_policy_that_does_not_check_is_no_change_to_judge() {
+    let files = TempDir::new().expect("a folder");
+    let at = files.path();
+    write(at, "old/a.gate", &format!("{HERE}{HELPERS}"));
+    let narrower = HERE.replace("limit 1h", "limit 30min");
+    for (says, code) in [
+        ("test \"x\" { rs-2@abc.net -> rs-1@abc.net deny }", "P045"),
+        ("never \"x\" { principal == Gateway::\"rs-2@abc.net\" }", "P046"),
+    ] {
+        write(at, "new/a.gate", &format!("{narrower}{HELPERS}{says}\n"));
+        let answer = plan(at, &["old", "new", "--exit-code"]);
+        assert_eq!((answer.code, answer.out.as_str()), (3, ""), "{}", answer.err);
+        assert!(answer.err.contains(&format!("error[{code}]")), "{}", answer.err);
+        // What was is what was, and may be mended.
+        write(at, "good/a.gate", &format!("{narrower}{HELPERS}"));
+        assert_eq!(plan(at, &["new", "good", "--exit-code"]).code, 1);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Claims about policies, proved and refuted by the real solver. Needs `cvc5` (`apt install cvc5`, or `CVC5=path`).
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -171,6 +172,32 @@ fn a_limit_that_is_too_short_decides_nothing() {
     assert!(note.ends_with("it took more than 200ms"), "{note}");
 }
 
+/// Workers and solvers hold a pipe open as long as any of them lives.
+#[test]
+fn nothing_is_left_of_a_proof_that_was_interrupted() {
+    let policies = Policies::new();
+    let policy = policies.write("a", CONTRACTORS);
+    let pipe = policies.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    let cvc5 = policies.solver(&format!("exec 3>{}; echo up >&3; sleep 100; echo left >&3", pipe.display()));
+    for signal in ["INT", "TERM", "KILL"] {
+        let mut proving = Command::new(sallyport());
+        proving.args(["policy", "prove"]).arg(&policy).env("CVC5", &cvc5);
+        proving.args(["--never", "principal is Gateway && context.hour == 9", "--no-cache"]);
+        let mut proving = proving.spawn().expect("sallyport");
+        let mut solvers = BufReader::new(fs::File::open(&pipe).expect("the pipe"));
+        let mut line = String::new();
+        solvers.read_line(&mut line).expect("a solver");
+        assert_eq!(line, "up\n");
+        let id = proving.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &id]).status().expect("kill").success());
+        proving.wait().expect("it ends");
+        let mut rest = String::new();
+        solvers.read_to_string(&mut rest).expect("the end");
+        assert!(!rest.contains("left"), "{signal}: {rest}");
+    }
+}
+
 #[test]
 fn a_solver_that_falls_proves_nothing() {
     let policies = Policies::new();
@@ -190,7 +217,7 @@ fn a_proof_is_made_once() {
     let never = "principal in Group::\"contractors\" && !context.supervised";
     let cache = policies.path("cache").display().to_string();
     let more = ["--never", never, "--cache", &cache];
-    let unsat = "while read line; do case $line in *check-sat*) echo unsat; echo x >> \"$0.asked\" ;; esac; done";
+    let unsat = "while read line; do case $line in *check-sat*) echo x >> \"$0.asked\"; echo unsat ;; esac; done";
     let cvc5 = policies.solver(unsat).display().to_string();
     let asked = || fs::read_to_string(policies.path("cvc5.asked")).unwrap_or_default().lines().count();
     let (code, first) = claims(&run(&policy, &cvc5, &more));
@@ -203,6 +230,38 @@ fn a_proof_is_made_once() {
     policies.write("a", &CONTRACTORS.replace("context.hour >= 9", "context.hour >= 7"));
     let (_, _) = claims(&run(&policy, &cvc5, &more));
     assert!(asked() > before);
+}
+
+#[test]
+fn proofs_are_kept_where_nobody_else_writes_and_for_one_solver() {
+    let policies = Policies::new();
+    let policy = policies.write("a", CONTRACTORS);
+    let cache = policies.path("cache");
+    let more = ["--never", "principal is Gateway && context.hour == 9", "--cache", &cache.display().to_string()];
+    let unsat = "while read line; do case $line in *check-sat*) echo x >> \"$0.asked\"; echo unsat ;; esac; done";
+    let cvc5 = policies.solver(unsat).display().to_string();
+    let proved = || {
+        let before = fs::read_to_string(policies.path("cvc5.asked")).unwrap_or_default().len();
+        let output = run(&policy, &cvc5, &more);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(claims(&output).0, 0, "{said}");
+        (fs::read_to_string(policies.path("cvc5.asked")).unwrap_or_default().len() > before, said)
+    };
+    assert_eq!(proved(), (true, String::new()));
+    assert_eq!(proved(), (false, String::new()));
+    let mode = |mode| fs::set_permissions(&cache, fs::Permissions::from_mode(mode)).expect("a mode");
+    assert_eq!(fs::metadata(&cache).expect("a cache").permissions().mode() & 0o777, 0o700);
+    for shared in [0o1777, 0o770] {
+        mode(shared);
+        let (asked, said) = proved();
+        assert!(asked && said.contains("is not used: others may write to it"), "{shared:o}: {said}");
+    }
+    mode(0o755);
+    assert!(!proved().0);
+    // Another program that says the same of its version.
+    policies.solver(&format!("{unsat} # another build"));
+    assert_eq!(proved(), (true, String::new()));
+    assert_eq!(proved(), (false, String::new()));
 }
 
 #[test]

@@ -219,5 +219,16 @@ fn a_changed_policy_judges_live_sessions_again() {
     }
     let printed = estate.ask("manager", &["record", "list"]);
     assert!(printed.out.contains(&why) && printed.out.contains("session is narrowed"), "{printed:?}");
+    let number = session.to_string();
+    let shown = estate.ask("manager", &["record", "show", &number]);
+    assert!(shown.out.contains("    pump\n    permitted by plant.gate:"), "{shown:?}");
+    estate.ask("manager", &["record", "show", "99"]).refused("no record of session 99");
+
     estate.ask("rs-2", &["session", "open", "rs-1@abc.net"]).refused("forbid");
+    let export = |conditions: &[&str]| {
+        estate.ask("manager", &[&["record", "export", "--format", "csv"][..], conditions].concat())
+    };
+    assert_eq!(export(&[]).out.lines().count(), 1 + 5 + 1);
+    assert_eq!(export(&["--state", "denied", "--apparatus", "rs-2@abc.net", "--since", "1h"]).out.lines().count(), 2);
+    assert_eq!(export(&["--state", "open"]).out.lines().count(), 1);
 }

@@ -1,7 +1,7 @@
 //! The house rules that a compiler does not keep: which room knows which, what a brain may not
 //! touch, how long a file gets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -127,4 +127,94 @@ fn files_stay_readable() {
         }
     }
     assert!(long.is_empty(), "these files are probably two ideas each: {long:#?}");
+}
+
+/// The files that a package is made of without any module naming them.
+fn roots(package: &Path) -> Vec<PathBuf> {
+    let mut roots: Vec<PathBuf> = ["src/lib.rs", "src/main.rs", "build.rs"].map(|name| package.join(name)).into();
+    for folder in ["src/bin", "tests", "benches", "examples", "fuzz_targets"] {
+        for entry in fs::read_dir(package.join(folder)).into_iter().flatten() {
+            let path = entry.expect("an entry").path();
+            roots.push(if path.is_dir() { path.join("main.rs") } else { path });
+        }
+    }
+    roots.retain(|path| path.extension().is_some_and(|extension| extension == "rs") && path.exists());
+    roots
+}
+
+/// The files that the modules named in this one may lie in.
+fn named(file: &Path, is_root: bool, text: &str) -> Vec<PathBuf> {
+    let folder = file.parent().expect("a folder");
+    // A test of many files keeps them in a folder of its own name, within `mod NAME { … }`.
+    let mut below = vec![file.with_extension("")];
+    if is_root || file.ends_with("mod.rs") {
+        below.push(folder.to_owned());
+    }
+    let mut named = Vec::new();
+    let mut elsewhere = None;
+    for line in text.lines().map(str::trim) {
+        if let Some(path) = line.strip_prefix("#[path = \"").and_then(|rest| rest.strip_suffix("\"]")) {
+            elsewhere = Some(folder.join(path));
+        }
+        let Some(module) = line.strip_suffix(';').and_then(|line| line.rsplit_once("mod ")) else { continue };
+        let (before, name) = module;
+        if before.is_empty() || before.starts_with("pub") {
+            match elsewhere.take() {
+                Some(path) => named.push(path),
+                None => named.extend(
+                    below
+                        .iter()
+                        .flat_map(|below| [below.join(name).with_extension("rs"), below.join(name).join("mod.rs")]),
+                ),
+            }
+        }
+    }
+    named
+}
+
+/// The files of a package that nothing compiles.
+fn forgotten(package: &Path) -> Vec<PathBuf> {
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    let mut open: Vec<(PathBuf, bool)> = roots(package).into_iter().map(|path| (path, true)).collect();
+    let mut reached = BTreeSet::new();
+    while let Some((file, is_root)) = open.pop() {
+        let Some(file) = real(&file).filter(|file| reached.insert(file.clone())) else { continue };
+        let text = fs::read_to_string(&file).expect("a source file");
+        open.extend(named(&file, is_root, &text).into_iter().map(|file| (file, false)));
+    }
+    let mut files = Vec::new();
+    for folder in ["src", "tests", "benches", "examples", "fuzz_targets"].map(|name| package.join(name)) {
+        if folder.is_dir() {
+            rust_files(&folder, &mut files);
+        }
+    }
+    files.retain(|file| real(file).is_none_or(|file| !reached.contains(&file)));
+    files
+}
+
+#[test]
+fn no_file_is_forgotten() {
+    let folders = MAY_KNOW.iter().map(|(_, folder, _)| *folder).chain(["tests", "fuzz"]);
+    let forgotten: Vec<PathBuf> = folders.flat_map(|folder| forgotten(&root().join(folder))).collect();
+    assert!(forgotten.is_empty(), "no module names these files: {forgotten:#?}");
+}
+
+#[test]
+fn a_forgotten_file_is_found() {
+    let package = tempfile::TempDir::new().expect("a folder");
+    for (name, text) in [
+        ("src/lib.rs", "pub(crate) mod known;\n// mod other;\n"),
+        ("src/known.rs", "#[cfg(test)]\nmod tests;\n#[path = \"aside/far.rs\"]\nmod near;\n"),
+        ("src/known/tests.rs", ""),
+        ("src/aside/far.rs", ""),
+        ("src/other.rs", ""),
+        ("src/known/used.rs", ""),
+    ] {
+        let path = package.path().join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, text).expect("written");
+    }
+    let mut found = forgotten(package.path());
+    found.sort();
+    assert_eq!(found, ["src/known/used.rs", "src/other.rs"].map(|name| package.path().join(name)));
 }

@@ -9,5 +9,7 @@ pub mod manager;
 mod narrow;
 pub mod plan;
 
-pub use manager::{Administrator, Answer, AnswerWhen, HoldChange, Request};
-pub use manager::{Input, Judged, LinkEpoch, Manager, Now, Output, Settings, Ticket};
+pub use manager::{
+    Administrator, Answer, AnswerWhen, DroppedFact, FactSayer, HoldChange, Input, Judged, LinkEpoch, Manager, Now,
+    Output, Request, Settings, Ticket,
+};

@@ -20,9 +20,12 @@ use session::{ApparatusId, Monotonic, SessionId, SessionPlan, Timestamp};
 use crate::directory::directory_of;
 
 mod accesses;
+mod facts;
 mod links;
 
 use accesses::{Access, Asked};
+use facts::Facts;
+pub use facts::{AWAY_TIME, DroppedFact, FactSayer};
 use links::Link;
 
 /// How long a target has to answer a permission request; shorter than the source's patience.
@@ -196,6 +199,7 @@ pub struct Manager {
     links: BTreeMap<ApparatusId, Link>,
     directory: Directory,
     accesses: BTreeMap<SessionId, Access>,
+    facts: Facts,
     tickets: BTreeMap<Ticket, After>,
     next_ticket: u64,
     unwritten: Vec<RecordEntry>,
@@ -238,6 +242,7 @@ impl Manager {
             links: BTreeMap::new(),
             directory: Directory::default(),
             accesses: BTreeMap::new(),
+            facts: Facts::default(),
             tickets: BTreeMap::new(),
             next_ticket: 0,
             unwritten: Vec::new(),
@@ -276,7 +281,7 @@ impl Manager {
 
     /// When [`Input::Tick`] is next needed.
     pub fn next_deadline(&self) -> Option<Monotonic> {
-        self.accesses.values().filter_map(Access::deadline).chain(self.rewrite).min()
+        self.accesses.values().filter_map(Access::deadline).chain(self.rewrite).chain(self.facts.deadline()).min()
     }
 
     /// Takes what happened at `now`, and returns what to do, in this order.
@@ -307,8 +312,17 @@ impl Manager {
         {
             return self.send(&id, ToGateway::AccessDenied { ask, why: TOO_MANY.into() }, out);
         }
+        if let ToManager::Facts { ask, .. } = message
+            && !self.may_ask(&id, now)
+        {
+            return self.send(&id, ToGateway::FactRefused { ask, why: TOO_MANY.into() }, out);
+        }
         match message {
-            ToManager::Hello { software: _, live } => self.hello(&id, &live, now, out),
+            ToManager::Hello { software: _, live, facts } => {
+                self.hello(&id, &live, now, out);
+                self.facts_announced(&id, facts, now, out);
+            }
+            ToManager::Facts { ask, change } => self.facts_asked(&id, ask, change, now, out),
             ToManager::SelectionRequest { ask } => {
                 let targets = self.selection(&id, now);
                 self.send(&id, ToGateway::Selection { ask, targets }, out);
@@ -379,6 +393,7 @@ impl Manager {
             let rows = std::mem::take(&mut self.unwritten);
             self.record(rows.clone(), After::Keep(rows), out);
         }
+        self.tick_facts(now, out);
         self.tick_accesses(now, out);
     }
 

@@ -40,7 +40,10 @@ pub(crate) fn missing<'a>(granted: &'a [Pair], left: &[Pair], time: Duration) ->
         let best = longest.entry(key(pair)).or_default();
         *best = limit(pair).max(*best);
     }
-    let lost = |pair: &&Pair| longest.get(&key(pair)).is_none_or(|left| limit(pair).saturating_sub(*left) >= time);
+    let lost = |pair: &&Pair| {
+        let left = longest.get(&key(pair)).copied().unwrap_or_default();
+        limit(pair).saturating_sub(left) >= time
+    };
     granted.iter().filter(lost).collect()
 }
 

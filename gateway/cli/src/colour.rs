@@ -1,8 +1,21 @@
 //! Colours: only where a person looks at a terminal, and not where `NO_COLOR` is set.
 //! What is printed with this module's `println!` and `eprintln!` loses its styles elsewhere:
-//! `println!("{GREEN}+{GREEN:#} {name}")`.
+//! `println!("{GREEN}+{GREEN:#} {name}")?`. To standard output it may fail; what standard error
+//! does not take is lost, since there is nobody left to tell.
 
-pub(crate) use anstream::{eprintln, print, println};
+macro_rules! say {
+    ($($words:tt)*) => { $crate::output::say(format_args!($($words)*)) };
+}
+macro_rules! say_line {
+    ($($words:tt)*) => { $crate::output::say(format_args!("{}\n", format_args!($($words)*))) };
+}
+macro_rules! tell_line {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(anstream::stderr().lock(), $($words)*);
+    }};
+}
+pub(crate) use {say as print, say_line as println, tell_line as eprintln};
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
@@ -14,6 +27,8 @@ pub(crate) const HEADING: Style = Style::new().bold();
 pub(crate) const GREEN: Style = AnsiColor::Green.on_default();
 /// Less is permitted than before; a test that fails.
 pub(crate) const RED: Style = AnsiColor::Red.on_default();
+/// No more is permitted, but the policy promises less.
+pub(crate) const WEAKER: Style = AnsiColor::Yellow.on_default().bold();
 /// Something is other than before, neither more nor less.
 pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default();
 

@@ -9,6 +9,8 @@ use clap::Subcommand;
 use relay::home::Home;
 use wire::token::JoinToken;
 
+use crate::colour::println;
+
 /// Gateways.
 #[derive(Subcommand)]
 pub(crate) enum Verb {
@@ -40,7 +42,7 @@ pub(crate) fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Join { manager, token, data } => {
             let token: JoinToken = given(token)?.trim().parse()?;
             let id = runtime.block_on(relay::enrol::join(&manager, &token, &Home::at(&data)))?;
-            println!("joined as {id}; `sallyport gateway run --data {}` runs it", data.display());
+            println!("joined as {id}; `sallyport gateway run --data {}` runs it", data.display())?;
         }
         Verb::Run { data } => runtime.block_on(relay::gateway::run(relay::gateway::RunOptions { data }))?,
     }

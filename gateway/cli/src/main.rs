@@ -1,16 +1,23 @@
 //! The command line of Sallyport: one file per verb, each a thin caller of its room.
 
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::colour::eprintln;
+
 mod colour;
+mod facts;
 mod gateway;
 mod lab;
 mod manager;
 mod output;
 mod people;
 mod policy;
+mod record;
 mod report;
 
 /// A declarative, policy-driven gateway for remote maintenance.
@@ -40,48 +47,96 @@ enum Verb {
     /// Open, list and close routing sessions.
     #[command(subcommand)]
     Session(people::Session),
+    /// Say what conditions of the policy ask, at a gateway or at the manager.
+    #[command(subcommand)]
+    Fact(facts::Fact),
     /// Show who is in operation.
     Directory(people::Ask),
     /// Show the access record (at the manager).
     #[command(subcommand)]
-    Record(people::Record),
+    Record(record::Verb),
     /// Build a policy's estate on this machine and try it with real packets.
     Lab(lab::Lab),
 }
 
+/// Exit code for wrong usage and for what cannot be read or reached.
+const UNUSABLE: u8 = 2;
+/// Exit code where nobody reads the answer any more: as if the signal for that had ended it.
+const UNREAD: u8 = 128 + 13;
+
 fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| misused(&error));
     cli.color.choose();
+    let unusable =
+        if matches!(cli.verb, Verb::Policy(policy::Verb::Plan(_))) { policy::plan::UNUSABLE } else { UNUSABLE };
     let result = match cli.verb {
         Verb::Policy(verb) => policy::run(verb),
         Verb::Manager(verb) => manager::run(verb),
         Verb::Gateway(verb) => gateway::run(verb),
         Verb::Targets(ask) => people::targets(&ask),
         Verb::Session(verb) => people::session(verb),
+        Verb::Fact(verb) => facts::run(verb),
         Verb::Directory(ask) => people::directory(&ask),
-        Verb::Record(verb) => people::record(verb),
+        Verb::Record(verb) => record::run(verb),
         Verb::Lab(args) => lab::run(args),
     };
+    let result = result.and_then(|code| output::flush().map(|()| code).map_err(anyhow::Error::from));
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::from(2)
+        if output::is_unread(&error) {
+            return ExitCode::from(UNREAD);
+        }
+        eprintln!("error: {}", output::visible(&format!("{error:#}")));
+        ExitCode::from(unusable)
     })
 }
 
 /// Says what is wrong with the arguments, or the help that they ask for.
 fn misused(error: &clap::Error) -> ! {
-    // To `policy plan --exit-code`, 2 means that something widens.
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let plan = words.windows(2).any(|two| two == ["policy", "plan"]) && error.use_stderr();
-    let code = if plan { i32::from(policy::plan::UNUSABLE) } else { error.exit_code() };
+    let code = if asks_for_plan(std::env::args_os().skip(1)) { policy::plan::UNUSABLE } else { UNUSABLE };
     // Where not even this can be written, the exit code has to do.
-    let _ = error.print();
-    std::process::exit(code)
+    let printed = error.print();
+    std::process::exit(if error.use_stderr() || printed.is_err() { i32::from(code) } else { 0 })
+}
+
+/// Whether the verb is `policy plan`, to which 2 means that something widens. The arguments could
+/// not be parsed, so that only their words can tell.
+fn asks_for_plan(arguments: impl Iterator<Item = OsString>) -> bool {
+    let verbs = ["policy", "plan"];
+    let mut value_follows = false;
+    let mut words = arguments.filter(|word| {
+        let is_value = std::mem::replace(&mut value_follows, word == "--color");
+        !word.as_encoded_bytes().starts_with(b"-") && (!is_value || verbs.iter().any(|verb| word == verb))
+    });
+    verbs.iter().all(|verb| words.next().is_some_and(|word| word == *verb))
 }
 
 /// Logs go to standard error; `RUST_LOG` chooses what.
 fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,hickory_resolver=warn,hickory_proto=warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = colour::on_stderr();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_known_by_its_words() {
+        for (words, plan) in [
+            ("policy plan", true),
+            ("policy --color never plan --bad", true),
+            ("--color=never policy plan --bad", true),
+            ("--color policy plan", true),
+            ("policy --color plan", true),
+            ("--bad policy plan", true),
+            ("policy check plan", false),
+            ("policy check policy plan", false),
+            ("lab policy plan", false),
+            ("policy", false),
+        ] {
+            assert_eq!(asks_for_plan(words.split(' ').map(OsString::from)), plan, "{words}");
+        }
+    }
 }

@@ -10,6 +10,8 @@ use clap::{Subcommand, ValueEnum};
 use manager::{AnswerWhen, RunOptions};
 use session::ApparatusId;
 
+use crate::colour::println;
+
 /// The access manager.
 #[derive(Subcommand)]
 pub(crate) enum Verb {
@@ -63,7 +65,11 @@ pub(crate) enum Answer {
     AtOnce,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// How long work that cannot be broken off may take once the manager has ended.
+const STUCK: Duration = Duration::from_secs(3);
+
+/// Reads a duration such as `15min`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let milliseconds = match unit {
@@ -86,11 +92,11 @@ pub(crate) fn run(verb: Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Init { data } => {
             runtime.block_on(manager::init(&data))?;
-            println!("`{}` is a manager's data directory now", data.display());
+            println!("`{}` is a manager's data directory now", data.display())?;
         }
         Verb::Token { id, expires, data } => {
             let token = runtime.block_on(manager::token(&data, &id, expires))?;
-            println!("{}", *token.reveal());
+            println!("{}", *token.reveal())?;
         }
         Verb::Run { data, policies, listen, answer, standby, settle } => {
             crate::log_to_stderr();
@@ -100,7 +106,10 @@ pub(crate) fn run(verb: Verb) -> anyhow::Result<ExitCode> {
             };
             let options =
                 RunOptions { listen, answer, standby, policy_still: settle, ..RunOptions::new(data, policies) };
-            runtime.block_on(manager::run(options)).context("the manager cannot run")?;
+            let ran = runtime.block_on(manager::run(options));
+            // A policy directory on a file system that does not answer must not keep it alive.
+            runtime.shutdown_timeout(STUCK);
+            ran.context("the manager cannot run")?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -7,23 +7,30 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use session::directory::{Choice, Directory, OperationState};
-use session::record::Record as AccessRecord;
 use session::{ApparatusId, SessionId};
 use wire::control::{AskError, ControlRequest, SessionRow, Whose, ask};
 
 mod cuts;
 
+use crate::colour::{eprintln, println};
 use crate::output::{Format, duration, json, printable, table};
+
+/// Which process is asked.
+#[derive(Args)]
+pub(crate) struct Data {
+    /// The data directory of the running gateway or manager.
+    #[arg(long, env = "SALLYPORT_DATA", default_value = "/var/lib/sallyport")]
+    pub(crate) data: PathBuf,
+}
 
 /// Which process is asked, and how its answer is printed.
 #[derive(Args)]
 pub(crate) struct Ask {
-    /// The data directory of the running gateway or manager.
-    #[arg(long, env = "SALLYPORT_DATA", default_value = "/var/lib/sallyport")]
-    data: PathBuf,
+    #[command(flatten)]
+    pub(crate) data: Data,
     /// How the answer is printed.
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    pub(crate) format: Format,
 }
 
 /// Routing sessions.
@@ -69,16 +76,6 @@ pub(crate) enum Session {
     },
 }
 
-/// The access record.
-#[derive(Subcommand)]
-pub(crate) enum Record {
-    /// Show who accessed what, and each connection state with its time.
-    List {
-        #[command(flatten)]
-        ask: Ask,
-    },
-}
-
 pub(crate) fn targets(ask: &Ask) -> anyhow::Result<ExitCode> {
     show(ask, Whose::Gateway, &ControlRequest::Targets, |targets: &Vec<Choice>| {
         let row = |choice: &Choice| {
@@ -92,13 +89,13 @@ pub(crate) fn targets(ask: &Ask) -> anyhow::Result<ExitCode> {
             ]
         };
         let rows: Vec<_> = targets.iter().map(row).collect();
-        table(["Target", "Name", "State", "Open", "Priority", "Limit"], &rows);
+        table(["Target", "Name", "State", "Open", "Priority", "Limit"], &rows)
     })
 }
 
 pub(crate) fn directory(ask: &Ask) -> anyhow::Result<ExitCode> {
     show(ask, Whose::Gateway, &ControlRequest::Directory, |directory: &Directory| {
-        println!("Relay group {}", directory.group);
+        println!("Relay group {}", printable(&directory.group.to_string()))?;
         let mut rows = Vec::new();
         for site in &directory.gateways {
             rows.push([site.id.to_string(), site.name.clone(), state(site.state).into(), String::new(), String::new()]);
@@ -107,7 +104,7 @@ pub(crate) fn directory(ask: &Ask) -> anyhow::Result<ExitCode> {
                 rows.push([String::new(), String::new(), String::new(), node.id.to_string(), logged_on]);
             }
         }
-        table(["Gateway", "Name", "State", "Client terminal", "Log-on destination"], &rows);
+        table(["Gateway", "Name", "State", "Client terminal", "Log-on destination"], &rows)
     })
 }
 
@@ -116,7 +113,7 @@ pub(crate) fn session(verb: Session) -> anyhow::Result<ExitCode> {
         Session::Open { target, reason, ask } => {
             show(&ask, Whose::Gateway, &ControlRequest::SessionOpen { target, reason }, |row: &SessionRow| {
                 let limit = row.remaining_seconds.map_or("without a limit".into(), |s| format!("for {}", duration(s)));
-                println!("session {} to {} is {}, {limit}", row.session, row.target, row.state);
+                println!("session {} to {} is {}, {limit}", row.session, row.target, printable(&row.state))
             })
         }
         Session::List { ask } => show(&ask, Whose::Gateway, &ControlRequest::SessionList, |rows: &Vec<SessionRow>| {
@@ -136,7 +133,7 @@ pub(crate) fn session(verb: Session) -> anyhow::Result<ExitCode> {
                 ]
             };
             let rows: Vec<_> = rows.iter().map(row).collect();
-            table(["Session", "Source", "Target", "State", "Remaining", "Sent / received / dropped"], &rows);
+            table(["Session", "Source", "Target", "State", "Remaining", "Sent / received / dropped"], &rows)
         }),
         Session::Cut(cut) => cuts::cut(cut),
         Session::Release(release) => cuts::release(release),
@@ -144,64 +141,41 @@ pub(crate) fn session(verb: Session) -> anyhow::Result<ExitCode> {
         Session::Watch { session, ask } => cuts::watch(session, &ask),
         Session::Close { session, ask } => {
             show(&ask, Whose::Gateway, &ControlRequest::SessionClose { session }, |row: &SessionRow| {
-                println!("session {} to {} is {}", row.session, row.target, row.state);
+                println!("session {} to {} is {}", row.session, row.target, printable(&row.state))
             })
         }
     }
 }
 
-pub(crate) fn record(verb: Record) -> anyhow::Result<ExitCode> {
-    let Record::List { ask } = verb;
-    show(&ask, Whose::Manager, &ControlRequest::RecordList, |records: &Vec<AccessRecord>| {
-        let mut rows = Vec::new();
-        for record in records {
-            for (n, state) in record.states.iter().enumerate() {
-                let first = n == 0;
-                let once = |text: String| if first { text } else { String::new() };
-                rows.push([
-                    once(record.session.to_string()),
-                    once(record.source.to_string()),
-                    once(record.destination.to_string()),
-                    state.at.clone(),
-                    state.state.clone(),
-                    state.detail.clone(),
-                ]);
-            }
-        }
-        let head = [
-            "Session",
-            "Access request source",
-            "Access request destination",
-            "Update time",
-            "Connection state",
-            "Why",
-        ];
-        table(head, &rows);
-    })
-}
-
 /// Asks, and prints the answer; a refusal is said on standard error and exits with 1, a process
 /// that cannot be asked with 2.
-fn show<T: DeserializeOwned + Serialize>(
+pub(crate) fn show<T: DeserializeOwned + Serialize>(
     asking: &Ask,
     whose: Whose,
     request: &ControlRequest,
-    print: impl FnOnce(&T),
+    print: impl FnOnce(&T) -> std::io::Result<()>,
 ) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let answer: T = match runtime.block_on(ask(&asking.data, whose, request)) {
+    let answer: T = match runtime.block_on(ask(&asking.data.data, whose, request)) {
         Ok(answer) => answer,
-        Err(AskError::Refused(why)) => {
-            eprintln!("error: {}", printable(&why));
-            return Ok(ExitCode::FAILURE);
-        }
-        Err(error) => return Err(error.into()),
+        Err(error) => return refused(error),
     };
     match asking.format {
-        Format::Text => print(&answer),
+        Format::Text => print(&answer)?,
         Format::Json => json(&answer)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What to end with where there is no answer.
+pub(crate) fn refused(error: AskError) -> anyhow::Result<ExitCode> {
+    match error {
+        AskError::Refused(why) => {
+            eprintln!("error: {}", printable(&why));
+            Ok(ExitCode::FAILURE)
+        }
+        error => Err(error.into()),
+    }
 }
 
 fn state(state: OperationState) -> &'static str {

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use manager::ReadError;
-use policy_lang::{Compilation, Diagnostic, SourceFile, compile, load};
+use policy_lang::{Compilation, Diagnostic, Policy, SourceFile, compile, load};
 
 use crate::colour::{GREEN, print, println};
-use crate::output::json;
+use crate::output::{json, printable};
 use crate::report::{github, sarif};
 
 mod cases;
@@ -85,7 +85,7 @@ pub(crate) fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Fmt(args) => fmt::run(&args),
         Verb::Explain(args) => explain::run(&args),
         Verb::Test(args) => test::run(&args),
-        Verb::Plan(args) => Ok(plan::run(&args)),
+        Verb::Plan(args) => plan::run(&args),
         Verb::Lower(args) => lower::run(&args),
         Verb::Prove(args) => prove::run(&args),
         Verb::Status(args) => status::run(&args),
@@ -104,7 +104,7 @@ fn check(args: &Check) -> anyhow::Result<ExitCode> {
     match args.format {
         CheckFormat::Json => json(&compilation.diagnostics)?,
         CheckFormat::Sarif => json(&sarif::log(&findings::of(directory, &compilation.diagnostics)?))?,
-        CheckFormat::Github => print!("{}", github::commands(&findings::of(directory, &compilation.diagnostics)?)),
+        CheckFormat::Github => print!("{}", github::commands(&findings::of(directory, &compilation.diagnostics)?))?,
         CheckFormat::Text => {
             render::all(directory, &sources, &compilation.diagnostics);
             if let Some(policy) = &compilation.policy {
@@ -112,14 +112,33 @@ fn check(args: &Check) -> anyhow::Result<ExitCode> {
                 let estate = policy.estate();
                 println!(
                     "{GREEN}{} is fine{GREEN:#}: estate {}, {gateways} gateways, revision {}",
-                    directory.display(),
-                    estate.name,
+                    printable(&directory.display().to_string()),
+                    printable(&estate.name),
                     policy.fingerprint().short()
-                );
+                )?;
             }
         }
     }
     Ok(if compilation.policy.is_some() { ExitCode::SUCCESS } else { ExitCode::from(ERRORS) })
+}
+
+/// The policy of a directory as `compile` or `load` takes it; `None` if it has errors, which are
+/// drawn.
+fn policy_of(directory: &Path, compile: fn(&[SourceFile]) -> Compilation) -> anyhow::Result<Option<Policy>> {
+    Ok(match read_with(directory, compile)? {
+        Read::Compiled(sources, compilation) => policy_or_errors(directory, &sources, compilation),
+        Read::NotText(diagnostics) => {
+            render::all(directory, &[], &diagnostics);
+            None
+        }
+    })
+}
+
+fn policy_or_errors(directory: &Path, sources: &[SourceFile], compilation: Compilation) -> Option<Policy> {
+    if compilation.policy.is_none() {
+        render::all(directory, sources, &compilation.diagnostics);
+    }
+    compilation.policy
 }
 
 /// What a policy directory holds.

@@ -1,8 +1,9 @@
 //! What `sallyport policy` prints for people and for programs, compared with the files under
 //! `tests/expected`. `UPDATE=1 cargo nextest run -p sallyport` writes them; read the difference.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -234,5 +235,40 @@ fn what_cannot_be_explained() {
         let (code, out, err) = check(args, &[]);
         assert_eq!((code, out.as_str()), (2, ""), "{args:?}");
         assert!(err.contains(words), "{args:?}: {err}");
+    }
+}
+
+/// Logs go to files and journals; there nobody sees colours.
+#[test]
+fn logs_have_colours_only_where_they_are_wanted() {
+    let directory = tempfile::TempDir::new().expect("directory");
+    let (data, policies) = (directory.path().join("data"), directory.path().join("policies"));
+    std::fs::create_dir(&policies).expect("directory");
+    std::fs::write(policies.join("a.gate"), "estate abc.net \"A\"\ngateway rs-1@abc.net { lan 172.16.0.0/12 }\n")
+        .expect("written");
+    let manager = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sallyport"));
+        command.arg("manager").args(args).arg("--data").arg(&data);
+        if args[0] == "run" {
+            command.arg("--policies").arg(&policies);
+        }
+        for name in ["NO_COLOR", "CLICOLOR_FORCE", "RUST_LOG"] {
+            command.env_remove(name);
+        }
+        command
+    };
+    assert!(manager(&["init"]).output().expect("the program runs").status.success());
+    for (colour, wanted) in [("auto", false), ("always", true)] {
+        let mut command = manager(&["run", "--listen", "127.0.0.1:0", "--color", colour]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut running = command.spawn().expect("the program runs");
+        let mut ready = String::new();
+        let stdout = running.stdout.take().expect("an output");
+        BufReader::new(stdout).read_line(&mut ready).expect("it is ready");
+        running.kill().expect("it ends");
+        let log = running.wait_with_output().expect("its log").stderr;
+        let log = String::from_utf8(log).expect("UTF-8");
+        assert!(ready.starts_with("ready") && log.contains("the manager serves"), "{ready}{log}");
+        assert_eq!(log.contains('\u{1b}'), wanted, "{log}");
     }
 }

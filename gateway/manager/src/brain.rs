@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::{Administrator, Answer, Input, Judged, LinkEpoch, Output, Request, Settings, Ticket};
+use access::{Administrator, Answer, FactSayer, Input, Judged, LinkEpoch, Output, Request, Settings, Ticket};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use policy_lang::Policy;
 use session::directory::Directory;
+use session::facts::{FactChange, FactRow, FactSaid};
 use session::hold::Hold;
 use session::message::{ToGateway, ToManager};
 use session::record::{RecordEntry, RecordState};
@@ -23,7 +24,7 @@ use wire::text::rfc3339;
 
 use crate::clock;
 use crate::policies::Current;
-use crate::store::{Store, StoreError};
+use crate::store::{KeptFact, Store, StoreError};
 
 /// How many notes may wait for the brain.
 const QUEUE: usize = 4 * 1024;
@@ -44,6 +45,17 @@ enum Note {
     Revoked(ApparatusId),
     Administrator(String, Administrator, oneshot::Sender<ControlReply>),
     Holds(oneshot::Sender<Vec<HoldRow>>),
+    Fact(Option<ApparatusId>, FactChange, Said, oneshot::Sender<Result<Vec<FactRow>, String>>),
+    Facts(oneshot::Sender<(Vec<FactRow>, Vec<String>)>),
+}
+
+/// How far something that the operator says of a fact has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Said {
+    /// It is only asked whether it would be taken.
+    Asked,
+    /// It holds.
+    Meant,
 }
 
 /// A link that the brain knows of.
@@ -110,6 +122,21 @@ impl Brain {
         self.ask(Note::Holds).await
     }
 
+    /// The operator says something of a fact; what he gets is the facts then, or why not.
+    pub(crate) async fn fact(
+        &self,
+        about: Option<ApparatusId>,
+        change: FactChange,
+        said: Said,
+    ) -> Result<Result<Vec<FactRow>, String>, Stopped> {
+        self.ask(|answer| Note::Fact(about, change, said, answer)).await
+    }
+
+    /// The facts, and what the policy in force took from those who said something.
+    pub(crate) async fn facts(&self) -> Result<(Vec<FactRow>, Vec<String>), Stopped> {
+        self.ask(Note::Facts).await
+    }
+
     async fn ask<T>(&self, note: impl FnOnce(oneshot::Sender<T>) -> Note) -> Result<T, Stopped> {
         let (answer, value) = oneshot::channel();
         self.0.send(note(answer)).await.map_err(|_| Stopped)?;
@@ -144,6 +171,7 @@ pub(crate) fn start(
     holds: Vec<Hold>,
     store: Arc<Store>,
     policies: watch::Receiver<Current>,
+    facts: Vec<KeptFact>,
     stop: oneshot::Receiver<()>,
 ) -> (Brain, tokio::task::JoinHandle<()>) {
     let (sender, notes) = mpsc::channel(QUEUE);
@@ -158,7 +186,7 @@ pub(crate) fn start(
         judged: Judged::default(),
         writing: FuturesUnordered::new(),
     };
-    (Brain(sender), tokio::spawn(shell.run(notes, policies, stop)))
+    (Brain(sender), tokio::spawn(shell.run(notes, policies, facts, stop)))
 }
 
 impl Shell {
@@ -166,10 +194,12 @@ impl Shell {
         mut self,
         mut notes: mpsc::Receiver<Note>,
         mut policies: watch::Receiver<Current>,
+        facts: Vec<KeptFact>,
         mut stop: oneshot::Receiver<()>,
     ) {
         let mut in_force = policies.borrow_and_update().policy.clone();
         self.handle(Input::Policy(in_force.clone()));
+        self.say_again(facts);
         let mut watching = true;
         loop {
             let nap = self.brain.next_deadline().map(|due| due.since(clock::monotonic()).min(NAP));
@@ -215,6 +245,19 @@ impl Shell {
         while self.writing.next().await.is_some() {}
     }
 
+    /// What the operator said before the manager was started.
+    fn say_again(&mut self, facts: Vec<KeptFact>) {
+        let now = clock::now();
+        for KeptFact { name, about, value, until } in facts {
+            let left = until.map(|until| u64::try_from(until.0.saturating_sub(now.wall.0)).unwrap_or(0));
+            let lasts = left.map(Duration::from_millis);
+            let change = FactChange::Set(FactSaid { name: name.clone(), value, lasts });
+            if let Err(why) = self.fact(about.as_ref(), &change, Said::Meant) {
+                tracing::warn!(name, why, "a fact that was said before the manager was started does not hold any more");
+            }
+        }
+    }
+
     fn policy(&mut self, policy: Arc<Policy>) {
         self.handle(Input::Policy(policy));
         let Judged { decided, cut, shortened, narrowed } = self.brain.judged();
@@ -224,6 +267,27 @@ impl Shell {
         self.judged.narrowed += narrowed;
         if cut + shortened + narrowed > 0 {
             tracing::info!(decided, cut, shortened, narrowed, "the new policy allows live sessions less");
+        }
+        self.drop_facts();
+    }
+
+    /// What no longer fits the policy shall not come back with the next start either.
+    fn drop_facts(&self) {
+        for dropped in self.brain.dropped_facts() {
+            let about = match &dropped.sayer {
+                FactSayer::Gateway(_) => None,
+                FactSayer::Operator => Some(None),
+                FactSayer::OperatorAbout(about) => Some(Some(about.clone())),
+            };
+            tracing::warn!(name = dropped.name, by = %dropped.sayer, why = dropped.why, "a fact is dropped");
+            if let Some(about) = about {
+                let (store, name) = (self.store.clone(), dropped.name.clone());
+                drop(tokio::spawn(async move {
+                    if let Err(error) = store.forget_fact(&name, about.as_ref()).await {
+                        tracing::error!(%error, name, "a fact that no longer fits the policy is still in the database");
+                    }
+                }));
+            }
         }
     }
 
@@ -248,6 +312,13 @@ impl Shell {
                 self.asked.insert(request, answer);
                 tracing::warn!(by, ?wish, "an administrator intervenes");
                 self.handle(Input::Administrator(request, by, wish));
+            }
+            Note::Fact(about, change, said, answer) => drop(answer.send(self.fact(about.as_ref(), &change, said))),
+            Note::Facts(answer) => {
+                let dropped = self.brain.dropped_facts().iter();
+                let words = dropped
+                    .map(|d| format!("what {} said of `{}` no longer fits the policy: {}", d.sayer, d.name, d.why));
+                drop(answer.send((self.brain.facts(clock::now()), words.collect())));
             }
             Note::Revoked(id) => {
                 self.handle(Input::Revoked(id.clone()));
@@ -276,16 +347,34 @@ impl Shell {
         self.handle(Input::LinkUp(id, epoch));
     }
 
-    /// Hands in what happened, carries out what comes back, and what comes of that.
+    fn fact(&mut self, about: Option<&ApparatusId>, change: &FactChange, said: Said) -> Result<Vec<FactRow>, String> {
+        match said {
+            Said::Asked => self.brain.operator_may_say(about, change)?,
+            Said::Meant => {
+                let outputs = self.brain.operator_says(about, change, clock::now())?;
+                self.carry_out(outputs);
+            }
+        }
+        Ok(self.brain.facts(clock::now()))
+    }
+
+    /// Hands in what happened, and carries out what comes back.
     fn handle(&mut self, input: Input) {
-        let mut inputs = vec![input];
-        while let Some(input) = inputs.pop() {
-            for output in self.brain.handle(input, clock::now()) {
+        let outputs = self.brain.handle(input, clock::now());
+        self.carry_out(outputs);
+    }
+
+    /// Carries out what the brain says, and what comes of that.
+    fn carry_out(&mut self, outputs: Vec<Output>) {
+        let mut waiting = vec![outputs];
+        while let Some(outputs) = waiting.pop() {
+            for output in outputs {
                 match output {
                     Output::Send(id, epoch, message) => {
                         if !self.send(epoch, &message) {
                             self.close(epoch, "the link does not take what is sent on it");
-                            inputs.push(Input::LinkDown(id, epoch));
+                            let outputs = self.brain.handle(Input::LinkDown(id, epoch), clock::now());
+                            waiting.push(outputs);
                         }
                     }
                     Output::Record(ticket, rows) => self.record(ticket, rows),

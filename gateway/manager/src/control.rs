@@ -1,21 +1,26 @@
 //! What the manager answers on its control socket.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use access::Administrator;
+use session::facts::{FactChange, FactSaid};
 use wire::control::{Asker, ControlHandler, ControlReply, ControlRequest, Status};
 
 use crate::brain::{Brain, Stopped};
 use crate::store::Store;
 
+mod facts;
 mod policy;
 
+pub(crate) use facts::FactDesk;
 pub(crate) use policy::PolicyDesk;
 
 pub(crate) struct Desk {
     pub(crate) brain: Brain,
     pub(crate) store: Arc<Store>,
     pub(crate) policy: PolicyDesk,
+    pub(crate) facts: FactDesk,
     pub(crate) listen: String,
 }
 
@@ -26,18 +31,17 @@ impl Desk {
 
     async fn status(&self) -> Result<Status, Stopped> {
         let policy = self.policy.status().await?;
+        let mut problems = self.facts.dropped().await?;
+        if policy.refused.is_some() {
+            problems.insert(0, "the policy directory does not check; the last good policy stays in force".to_owned());
+        }
         Ok(Status {
             kind: "manager".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             manager: Some(self.listen.clone()),
             links: Some(self.brain.links().await?),
             sessions: self.brain.sessions().await?.len(),
-            problems: match policy.refused {
-                None => Vec::new(),
-                Some(_) => {
-                    vec!["the policy directory does not check; the last good policy stays in force".to_owned()]
-                }
-            },
+            problems,
             policy: Some(policy),
             ..Status::default()
         })
@@ -56,7 +60,8 @@ impl ControlHandler for Desk {
         match request {
             ControlRequest::Directory => reply(self.brain.directory().await),
             ControlRequest::SessionList => reply(self.brain.sessions().await),
-            ControlRequest::RecordList => reply(self.store.records().await),
+            ControlRequest::RecordList(query) => reply(self.store.records(&query).await),
+            ControlRequest::RecordShow { session } => reply(self.store.record(session).await),
             ControlRequest::Status => reply(self.status().await),
             ControlRequest::PolicyStatus => reply(self.policy.status().await),
             ControlRequest::SessionCut { session, reason } => {
@@ -70,6 +75,12 @@ impl ControlHandler for Desk {
             ControlRequest::SessionWatch { .. } => {
                 ControlReply::error("this is a manager; sessions are watched at their gateways")
             }
+            ControlRequest::FactSet { name, value, milliseconds, about } => {
+                let lasts = milliseconds.map(Duration::from_millis);
+                reply(self.facts.say(about, FactChange::Set(FactSaid { name, value, lasts })).await)
+            }
+            ControlRequest::FactClear { name, about } => reply(self.facts.say(about, FactChange::Clear(name)).await),
+            ControlRequest::FactList => reply(self.facts.list().await),
             ControlRequest::Targets | ControlRequest::SessionOpen { .. } | ControlRequest::SessionClose { .. } => {
                 ControlReply::error("this is a manager; targets and sessions are asked for at a gateway")
             }

@@ -22,7 +22,7 @@ pub use access::AnswerWhen;
 pub use authority::{Authority, AuthorityError, ProvenKey};
 pub use policies::{ReadError, read as read_policies};
 pub use run::{RunError, RunOptions, run, run_until};
-pub use store::{EnrolError, Store, StoreError};
+pub use store::{EnrolError, RecordError, Store, StoreError};
 
 /// How long a join token is good if nothing else is said.
 pub const TOKEN_LIFETIME: Duration = Duration::from_secs(60 * 60);

@@ -1,9 +1,10 @@
 //! Reads the policy directory: every `.gate` file under it, in path order, and those outside of it
 //! that they `use`. Names that begin with a dot are skipped, links are followed, so that
-//! Kubernetes' `..data` and Git both fit.
+//! Kubernetes' `..data` and Git both fit; but only a file whose own name ends in `.gate` is read,
+//! as errors show lines of it to whoever may put links here.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,8 @@ use policy_lang::{Diagnostic, SourceFile};
 mod eyes;
 mod git;
 mod judge;
+mod open;
+mod repository;
 mod shelf;
 mod watch;
 
@@ -61,6 +64,12 @@ pub enum ReadError {
         /// Why.
         why: String,
     },
+    /// A link whose file is no policy: its lines are nobody's business.
+    #[error("`{}` leads to `{}`; only files whose own name ends in `.gate` are read", .0.display(), .1.display())]
+    LeadsElsewhere(PathBuf, PathBuf),
+    /// A name that would forge lines wherever it is shown.
+    #[error("the name of `{}` is not readable: rename it without line breaks and other control characters", .0.escape_debug())]
+    Name(String),
     /// Some files hold no text.
     #[error("{}", list(.0))]
     NoText(Vec<Diagnostic>),
@@ -214,10 +223,8 @@ impl Reading<'_> {
             if metadata.is_dir() {
                 self.directory(&path, &format!("{shown}/"))?;
             } else if metadata.is_file() && name.ends_with(".gate") {
-                if is_link {
-                    self.note_place(&path);
-                }
-                self.file(&path, &metadata, shown)?;
+                let place = if is_link { self.place(&path)? } else { path };
+                self.file(&place, &metadata, shown)?;
             }
         }
         self.inside.remove(&itself);
@@ -232,12 +239,19 @@ impl Reading<'_> {
         let refused = |why: String| ReadError::Used { by: by.clone(), path: shown.clone(), why };
         // Both where its name stands and where it really lies, which may be elsewhere.
         self.directories.extend(path.parent().map(Path::to_owned));
-        self.note_place(&path);
         let metadata = match fs::metadata(&path) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(refused(error.to_string())),
         };
+        let in_words = |error| match error {
+            ReadError::Unreadable { why, .. } => refused(why.to_string()),
+            ReadError::LeadsElsewhere(_, place) => {
+                refused(format!("it leads to `{}`, whose name does not end in `.gate`", place.display()))
+            }
+            other => other,
+        };
+        let place = self.place(&path).map_err(in_words)?;
         if !metadata.is_file() {
             return Err(refused("it is no file".to_owned()));
         }
@@ -248,14 +262,15 @@ impl Reading<'_> {
         if self.entries > MAX_ENTRIES {
             return Err(ReadError::TooLarge(self.root.to_owned()));
         }
-        self.file(&path, &metadata, shown.clone()).map_err(|error| match error {
-            ReadError::Unreadable { why, .. } => refused(why.to_string()),
-            other => other,
-        })
+        self.file(&place, &metadata, shown.clone()).map_err(in_words)
     }
 
+    /// Reads the file that has this name itself.
     fn file(&mut self, path: &Path, metadata: &Metadata, shown: String) -> Result<(), ReadError> {
         let unreadable = |why| ReadError::Unreadable { path: path.to_owned(), why };
+        if shown.contains(char::is_control) {
+            return Err(ReadError::Name(shown));
+        }
         self.files.insert((metadata.dev(), metadata.ino()), shown.clone());
         let left = MAX_BYTES - self.bytes;
         let (stamp, content) = match self.shelf.unchanged(&shown, metadata) {
@@ -264,9 +279,9 @@ impl Reading<'_> {
                 (stamp, Content::Kept(text))
             }
             None => {
-                let file = File::open(path).map_err(unreadable)?;
+                let (file, metadata) = open::open_itself(path).map_err(unreadable)?;
                 // The stamp is not newer than the content, the change is not older.
-                let stamp = Stamp::of(&file.metadata().map_err(unreadable)?);
+                let stamp = Stamp::of(&metadata);
                 let mut bytes = Vec::new();
                 (&file).take(left + 1).read_to_end(&mut bytes).map_err(unreadable)?;
                 self.note_change(&file.metadata().map_err(unreadable)?);
@@ -285,10 +300,14 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// Where a file really lies.
-    fn note_place(&mut self, path: &Path) {
-        let place = fs::canonicalize(path).ok();
-        self.directories.extend(place.as_deref().and_then(Path::parent).map(Path::to_owned));
+    /// Where a file really lies, which is watched as well.
+    fn place(&mut self, path: &Path) -> Result<PathBuf, ReadError> {
+        let place = fs::canonicalize(path).map_err(|why| ReadError::Unreadable { path: path.to_owned(), why })?;
+        self.directories.extend(place.parent().map(Path::to_owned));
+        if place.extension().is_none_or(|extension| extension != "gate") {
+            return Err(ReadError::LeadsElsewhere(path.to_owned(), place));
+        }
+        Ok(place)
     }
 
     fn note_change(&mut self, metadata: &Metadata) {

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use wire::control::{BindError, ControlServer};
 
 use crate::authority::{Authority, AuthorityError};
-use crate::control::{Desk, PolicyDesk};
+use crate::control::{Desk, FactDesk, PolicyDesk};
 use crate::policies::{Pace, Watch};
 use crate::server::{self, Parts};
 use crate::store::{Store, StoreError};
@@ -116,9 +116,14 @@ pub async fn run_until(
     server::server_config(&authority)?;
     // From here on no other manager has this data.
     let control = ControlServer::bind(&options.data)?;
-    let policies = Watch::start(&options.policies, Pace::new(options.policy_poll, options.policy_still))
-        .await
-        .map_err(|errors| RunError::Policy { directory: options.policies.clone(), errors })?;
+    let mut stop = std::pin::pin!(stop);
+    let policies = tokio::select! {
+        // Somebody may be writing there for a minute.
+        () = &mut stop => return Ok(()),
+        started = Watch::start(&options.policies, Pace::new(options.policy_poll, options.policy_still)) => {
+            started.map_err(|errors| RunError::Policy { directory: options.policies.clone(), errors })?
+        }
+    };
     let listener =
         TcpListener::bind(options.listen).await.map_err(|why| RunError::Listen { address: options.listen, why })?;
     let address = listener.local_addr().map_err(|why| RunError::Listen { address: options.listen, why })?;
@@ -131,15 +136,17 @@ pub async fn run_until(
     let settings =
         Settings { next_session: store.next_session().await?, standby: options.standby, answer: options.answer };
 
+    let facts = store.facts(clock::wall()).await?;
     let (stop_brain, brain_stops) = oneshot::channel();
     let holds = store.holds().await?;
     if !holds.is_empty() {
         tracing::warn!(holds = holds.len(), "new sessions are held; `sallyport session holds` says which");
     }
-    let (brain, mut thinking) = brain::start(settings, holds, store.clone(), policies.subscribe(), brain_stops);
+    let (brain, mut thinking) = brain::start(settings, holds, store.clone(), policies.subscribe(), facts, brain_stops);
     let policy = PolicyDesk::new(brain.clone(), policies.subscribe(), &options.policies);
     let remembering = tokio::spawn(policy.clone().remember());
-    let desk = Desk { brain: brain.clone(), store: store.clone(), policy, listen: address.to_string() };
+    let facts = FactDesk::new(brain.clone(), store.clone());
+    let desk = Desk { brain: brain.clone(), store: store.clone(), policy, facts, listen: address.to_string() };
     let controlling = tokio::spawn(control.serve(Arc::new(desk)));
     let (stop_server, server_stops) = oneshot::channel();
     let parts = Parts { authority, store: store.clone(), brain };
@@ -149,7 +156,7 @@ pub async fn run_until(
 
     let mut thought = false;
     let ended_early = tokio::select! {
-        () = stop => None,
+        () = &mut stop => None,
         served = &mut serving => Some(served),
         // A manager without its brain decides nothing and cuts nothing: better none.
         ended = &mut thinking => {

@@ -4,19 +4,22 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use session::record::{Record, RecordEntry, RecordState, StateAt};
+use session::record::{RecordEntry, RecordState};
 use session::{ApparatusId, SessionId, Timestamp};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, Row, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use wire::identity::Fingerprint;
-use wire::text::rfc3339;
 use wire::token::TokenHash;
 
+mod facts;
 mod holds;
+mod records;
 mod writer;
 
+pub(crate) use facts::KeptFact;
+pub use records::RecordError;
 use writer::Append;
 
 const FILE: &str = "manager.db";
@@ -183,25 +186,6 @@ impl Store {
             self.append(orphans).await.map_err(|_| StoreError::Closed)??;
         }
         Ok(count)
-    }
-
-    /// All access records, by session.
-    pub async fn records(&self) -> Result<Vec<Record>, StoreError> {
-        let rows = sqlx::query(
-            "select session, seq, source, destination, state, at, detail from record order by session, seq",
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let mut records: Vec<Record> = Vec::new();
-        for row in rows {
-            let RecordEntry { session, source, destination, state, at, detail, .. } = entry(&row)?;
-            let state = StateAt { state: state.as_str().to_owned(), at: rfc3339(at), detail };
-            match records.last_mut() {
-                Some(record) if record.session == session => record.states.push(state),
-                _ => records.push(Record { session, source, destination, states: vec![state] }),
-            }
-        }
-        Ok(records)
     }
 
     /// Keeps a new token for `id`.

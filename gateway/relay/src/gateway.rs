@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use session::facts::{FactChange, FactSaid};
 use session::gateway::{Gateway, Input, Notice, Operator, Output, Reply, Stage, Token, View};
 use session::{End, SessionId};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -254,13 +255,23 @@ impl Shell {
                            there, with its data directory";
                 return drop(reply.send(ControlReply::error(why)));
             }
+            ControlRequest::FactSet { about: Some(_), .. } | ControlRequest::FactClear { about: Some(_), .. } => {
+                let why = "a gateway speaks of its own sessions only; `--about` is for the operator of the manager";
+                return drop(reply.send(ControlReply::error(why)));
+            }
+            ControlRequest::FactSet { name, value, milliseconds, about: None } => {
+                let lasts = milliseconds.map(Duration::from_millis);
+                Operator::Facts(Some(FactChange::Set(FactSaid { name, value, lasts })))
+            }
+            ControlRequest::FactClear { name, about: None } => Operator::Facts(Some(FactChange::Clear(name))),
+            ControlRequest::FactList => Operator::Facts(None),
             ControlRequest::Directory if self.brain.directory().gateways.is_empty() => {
                 return drop(reply.send(ControlReply::error("no manager has told the directory yet")));
             }
             ControlRequest::Directory => return drop(reply.send(ControlReply::ok(self.brain.directory()))),
             ControlRequest::SessionList => return drop(reply.send(ControlReply::ok(&self.rows()))),
             ControlRequest::Status => return drop(reply.send(ControlReply::ok(&self.status()))),
-            ControlRequest::RecordList => {
+            ControlRequest::RecordList(_) | ControlRequest::RecordShow { .. } => {
                 let why = "a gateway keeps no access record; ask the manager, with its data directory";
                 return drop(reply.send(ControlReply::error(why)));
             }
@@ -281,6 +292,7 @@ impl Shell {
         let waiting = self.waiting.swap_remove(at);
         let reply = match reply {
             Reply::Targets(targets) => ControlReply::ok(&targets),
+            Reply::Facts(rows) => ControlReply::ok(&rows),
             Reply::Opened(plan) => match self.row_of(plan.session) {
                 Some(row) => ControlReply::ok(&row),
                 None => ControlReply::error("the session has ended already"),

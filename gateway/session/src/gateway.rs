@@ -12,14 +12,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::directory::{Choice, Directory};
+use crate::facts::{FactChange, FactRow};
 use crate::inside::InsideMessage;
 use crate::message::{Ask, Counters, EndCause, Resolved, SignedKey, ToGateway, ToManager};
 use crate::{ApparatusId, End, Monotonic, SessionId, SessionPlan};
 
+mod facts;
 mod live;
 mod requests;
 mod warnings;
 
+use facts::Facts;
 use live::Session;
 pub use live::Stage;
 pub use warnings::WARNINGS;
@@ -69,6 +72,8 @@ pub enum Operator {
         /// Why.
         reason: String,
     },
+    /// Change what this gateway says of facts, or nothing; show what the manager holds then.
+    Facts(Option<FactChange>),
 }
 
 /// What happens to a gateway.
@@ -170,6 +175,8 @@ pub enum Output {
 pub enum Reply {
     /// The selection list.
     Targets(Vec<Choice>),
+    /// The facts.
+    Facts(Vec<FactRow>),
     /// The session is open.
     Opened(Arc<SessionPlan>),
     /// The session is closed.
@@ -209,6 +216,7 @@ pub struct Gateway {
     selections: BTreeMap<Ask, (Token, Monotonic)>,
     requests: BTreeMap<PortId, Request>,
     sessions: BTreeMap<SessionId, Session>,
+    facts: Facts,
     /// Notices for the manager that had no link; sent at the next.
     spool: Vec<ToManager>,
     /// Sessions that have ended here, until their lease would have: whatever still comes for one
@@ -255,7 +263,8 @@ impl Gateway {
     pub fn next_deadline(&self) -> Option<Monotonic> {
         let requests = self.requests.values().map(|request| request.deadline);
         let selections = self.selections.values().map(|(_, deadline)| *deadline);
-        requests.chain(selections).chain(self.sessions.values().filter_map(Session::deadline)).min()
+        let facts = self.facts.deadline();
+        requests.chain(selections).chain(facts).chain(self.sessions.values().filter_map(Session::deadline)).min()
     }
 
     /// Takes what happened at `now`, and returns what to do, in this order.
@@ -265,7 +274,8 @@ impl Gateway {
             Input::LinkUp => {
                 let live = self.sessions.values().filter(|s| s.is_live()).map(Session::id).collect();
                 let software = env!("CARGO_PKG_VERSION").to_owned();
-                out.push(Output::Send(ToManager::Hello { software, live }));
+                let facts = self.facts.said(now);
+                out.push(Output::Send(ToManager::Hello { software, live, facts }));
             }
             Input::LinkDown => self.link_down(&mut out),
             Input::Manager(message) => self.manager_says(message, now, &mut out),
@@ -276,6 +286,7 @@ impl Gateway {
             Input::PortFailed(port, why) => self.port_failed(port, why, &mut out),
             Input::Tick => {
                 self.tick_requests(now, &mut out);
+                self.facts.tick(now, &mut out);
                 self.each_session(&mut out, |session, out| session.tick(now, out));
             }
             Input::StandingBy { session, key, paths } => {
@@ -360,6 +371,7 @@ impl Gateway {
             Output::Send(ToManager::Hello { .. }) => true,
             Output::Send(
                 ToManager::SelectionRequest { .. }
+                | ToManager::Facts { .. }
                 | ToManager::AccessRequest { .. }
                 | ToManager::AccessWithdrawn { .. }
                 | ToManager::PermissionOk { .. }

@@ -5,6 +5,7 @@
 #![deny(clippy::disallowed_methods)]
 
 pub mod directory;
+pub mod facts;
 pub mod filter;
 pub mod gateway;
 pub mod hold;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::directory::{Choice, Directory};
+use crate::facts::{FactChange, FactRow, FactSaid};
 pub use crate::filter::Counters;
 pub use crate::plan::Resolved;
 use crate::{ApparatusId, SessionId, SessionPlan};
@@ -46,6 +47,15 @@ pub enum ToManager {
         software: String,
         /// The routing sessions that are up at this end.
         live: Vec<SessionId>,
+        /// All the facts that this gateway says now, for what it said on an earlier link.
+        facts: Vec<FactSaid>,
+    },
+    /// Changes what this gateway says, and asks what the manager holds of it then.
+    Facts {
+        /// To be repeated in the answer.
+        ask: Ask,
+        /// The change; `None` if it only asks.
+        change: Option<FactChange>,
     },
     /// Asks for the selection list (S1).
     SelectionRequest {
@@ -118,6 +128,20 @@ pub enum ToGateway {
         ask: Ask,
         /// The targets that the asker may access.
         targets: Vec<Choice>,
+    },
+    /// The facts that this gateway may say, as the manager holds them.
+    Facts {
+        /// The request; `None` if the manager has dropped some unasked.
+        ask: Option<Ask>,
+        /// Every fact whose party the gateway may be.
+        rows: Vec<FactRow>,
+    },
+    /// What the gateway says of a fact is not accepted.
+    FactRefused {
+        /// The request.
+        ask: Ask,
+        /// Why, in words for people.
+        why: String,
     },
     /// The access request is not granted.
     AccessDenied {

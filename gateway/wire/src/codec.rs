@@ -8,6 +8,7 @@ use session::{ApparatusId, SessionId};
 
 use crate::proto::{self, gateway_frame, manager_frame};
 
+mod facts;
 pub mod inside;
 mod parts;
 mod plan;
@@ -77,8 +78,13 @@ impl From<&ToManager> for proto::GatewayFrame {
     fn from(message: &ToManager) -> Self {
         use gateway_frame::Frame;
         let frame = match message {
-            ToManager::Hello { software, live } => {
-                Frame::Hello(proto::Hello { software: parts::cut(software), live: live.iter().map(|s| s.0).collect() })
+            ToManager::Hello { software, live, facts } => Frame::Hello(proto::Hello {
+                software: parts::cut(software),
+                live: live.iter().map(|s| s.0).collect(),
+                facts: facts.iter().map(Into::into).collect(),
+            }),
+            ToManager::Facts { ask, change } => {
+                Frame::FactsAsked(proto::FactsAsked { ask: ask.0, change: change.as_ref().map(Into::into) })
             }
             ToManager::SelectionRequest { ask } => Frame::SelectionRequest(proto::SelectionRequest { ask: ask.0 }),
             ToManager::AccessRequest { ask, target, reason, key } => Frame::AccessRequest(proto::AccessRequest {
@@ -117,7 +123,11 @@ impl TryFrom<proto::GatewayFrame> for ToManager {
             Frame::Hello(m) => Self::Hello {
                 software: parts::text("hello.software", m.software, MAX_TEXT)?,
                 live: sessions("hello.live", m.live)?,
+                facts: parts::list("hello.facts", m.facts, MAX_LIST)?,
             },
+            Frame::FactsAsked(m) => {
+                Self::Facts { ask: Ask(m.ask), change: m.change.map(TryInto::try_into).transpose()? }
+            }
             Frame::SelectionRequest(m) => Self::SelectionRequest { ask: Ask(m.ask) },
             Frame::AccessRequest(m) => Self::AccessRequest {
                 ask: Ask(m.ask),
@@ -157,6 +167,13 @@ impl From<&ToGateway> for proto::ManagerFrame {
             ToGateway::Selection { ask, targets } => {
                 Frame::Selection(proto::Selection { ask: ask.0, targets: targets.iter().map(Into::into).collect() })
             }
+            ToGateway::Facts { ask, rows } => Frame::FactsTold(proto::FactsTold {
+                ask: ask.map(|ask| ask.0),
+                rows: rows.iter().map(Into::into).collect(),
+            }),
+            ToGateway::FactRefused { ask, why } => {
+                Frame::FactRefused(proto::FactRefused { ask: ask.0, why: parts::cut(why) })
+            }
             ToGateway::AccessDenied { ask, why } => {
                 Frame::AccessDenied(proto::AccessDenied { ask: ask.0, why: parts::cut(why) })
             }
@@ -195,6 +212,12 @@ impl TryFrom<proto::ManagerFrame> for ToGateway {
             Frame::Directory(m) => Self::Directory(m.try_into()?),
             Frame::Selection(m) => {
                 Self::Selection { ask: Ask(m.ask), targets: parts::list("selection.targets", m.targets, MAX_ROWS)? }
+            }
+            Frame::FactsTold(m) => {
+                Self::Facts { ask: m.ask.map(Ask), rows: parts::list("facts_told.rows", m.rows, MAX_LIST)? }
+            }
+            Frame::FactRefused(m) => {
+                Self::FactRefused { ask: Ask(m.ask), why: parts::text("fact_refused.why", m.why, MAX_TEXT)? }
             }
             Frame::AccessDenied(m) => {
                 Self::AccessDenied { ask: Ask(m.ask), why: parts::text("access_denied.why", m.why, MAX_TEXT)? }

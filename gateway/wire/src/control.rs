@@ -11,11 +11,13 @@ use session::{ApparatusId, SessionId};
 
 mod client;
 mod policy;
+mod record;
 mod server;
 mod sessions;
 
 pub use client::{AskError, ask, ask_value};
 pub use policy::{GitRevision, PolicyMetrics, PolicyStatus, RefusedPolicy};
+pub use record::{RecordPage, RecordQuery};
 pub use server::{Asker, BindError, ControlHandler, ControlServer, private_directory};
 pub use sessions::{CutReply, HoldRow, SessionEvent, SessionHappening, Watched};
 
@@ -85,8 +87,37 @@ pub enum ControlRequest {
         #[serde(default)]
         after: u64,
     },
-    /// The access records; the reply is a `Vec<Record>`. Managers only.
-    RecordList,
+    /// Says a fact; the reply is a `Vec<FactRow>` of what is held then. At a gateway for its own
+    /// sessions, at a manager as its operator.
+    FactSet {
+        /// Its name.
+        name: String,
+        /// Its value, as it was typed.
+        value: String,
+        /// For how many milliseconds; absent until it is cleared.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        milliseconds: Option<u64>,
+        /// The only target for which it is said. Managers only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        about: Option<ApparatusId>,
+    },
+    /// Says a fact no longer; the reply is a `Vec<FactRow>`.
+    FactClear {
+        /// Its name.
+        name: String,
+        /// The only target for which it was said. Managers only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        about: Option<ApparatusId>,
+    },
+    /// The facts of the policy, and who says what of them; the reply is a `Vec<FactRow>`.
+    FactList,
+    /// Access records; the reply is a [`RecordPage`]. Managers only.
+    RecordList(RecordQuery),
+    /// One access with all of its states; the reply is a `Record`. Managers only.
+    RecordShow {
+        /// Which.
+        session: SessionId,
+    },
     /// How it goes; the reply is a [`Status`].
     Status,
     /// The policy in force and how its directory stands to it; the reply is a [`PolicyStatus`].

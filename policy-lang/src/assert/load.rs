@@ -1,6 +1,7 @@
 //! The way by which a policy takes effect: compiled, and all of its assertions hold.
 
-use super::never::REQUESTS;
+use super::never::{Known, REQUESTS};
+use super::run::failures;
 use super::{CaseResult, Counterexample, NeverOutcome, NeverResult, Outcome, TestResult};
 use crate::compile::{self, Compilation, Compiler};
 use crate::diagnostic::{Code, Diagnostic};
@@ -21,14 +22,14 @@ impl Compiler {
     /// [`load`] does.
     pub fn load(&mut self, files: &[SourceFile]) -> Compilation {
         let compilation = self.compile(files);
-        held(compilation, files)
+        held(compilation, files, &mut self.known)
     }
 }
 
 /// The compilation, without its policy where one of the policy's assertions does not hold.
-fn held(mut compilation: Compilation, files: &[SourceFile]) -> Compilation {
+fn held(mut compilation: Compilation, files: &[SourceFile], known: &mut Known) -> Compilation {
     let Some(compiled) = &compilation.policy else { return compilation };
-    let found = compiled.assertions(&Sources::new(files));
+    let found = compiled.assertions(&Sources::new(files), known);
     if found.iter().any(Diagnostic::is_error) {
         compilation.policy = None;
     }
@@ -39,10 +40,10 @@ fn held(mut compilation: Compilation, files: &[SourceFile]) -> Compilation {
 
 impl Policy {
     /// What its own assertions have to say against it.
-    fn assertions(&self, sources: &Sources<'_>) -> Vec<Diagnostic> {
+    fn assertions(&self, sources: &Sources<'_>, known: &mut Known) -> Vec<Diagnostic> {
         let mut found: Vec<Diagnostic> =
-            self.run_tests().failures().filter_map(|(test, case)| failure(sources, test, case)).collect();
-        found.extend(self.check_nevers(REQUESTS).iter().filter_map(|never| refuted(sources, never)));
+            failures(&self.test_results()).filter_map(|(test, case)| failure(sources, test, case)).collect();
+        found.extend(self.check_nevers_again(REQUESTS, known).iter().filter_map(|never| refuted(sources, never)));
         found
     }
 }

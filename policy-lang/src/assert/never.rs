@@ -2,6 +2,7 @@
 //! Apparatuses are those of the estate; moments, facts and packets are made up so that every condition gives each of its answers.
 
 mod concern;
+mod known;
 mod packets;
 
 use super::NeverModel;
@@ -15,8 +16,11 @@ use crate::survey::{SCENARIOS, Scenario, Survey};
 use cedar_policy::PolicySet;
 use concern::Concern;
 use jiff::Timestamp;
-use packets::Asks;
+pub(crate) use known::Known;
+use known::{Asked, OfTarget};
+use packets::{AskedOfPackets, Corners};
 use serde::Serialize;
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ops::Range;
@@ -137,14 +141,22 @@ impl Budget {
     }
 }
 
+/// One that asks a target for sessions.
+struct Source<'p> {
+    ix: ApparatusIx,
+    /// Its packets, made up when they are first asked about: they are the same in all scenarios.
+    corners: OnceCell<Corners<'p>>,
+}
+
 /// One `never`, ready to be asked.
 struct Asking<'p> {
     never: &'p NeverModel,
     condition: PolicySet,
-    asks: Asks,
+    asks: AskedOfPackets,
     /// Whether packets have to be asked about: without a word on them, what a packet may do is
     /// no more than what its session may.
     packets: bool,
+    concern: Concern,
 }
 
 impl Policy {
@@ -156,13 +168,19 @@ impl Policy {
     /// Asks, for every `never`, whether a session or packet that the policy permits between
     /// apparatuses of the estate meets it. `requests` bounds the work of all of them together.
     pub fn check_nevers(&self, requests: usize) -> Vec<NeverResult> {
+        self.check_nevers_again(requests, &mut Known::default())
+    }
+
+    /// The same results as those of [`check_nevers`](Self::check_nevers), without asking what is known.
+    pub(super) fn check_nevers_again(&self, requests: usize, known: &mut Known) -> Vec<NeverResult> {
+        known.keep_to(self);
         let mut left = requests;
         let mut results = vec![];
         for (n, never) in self.model.nevers.iter().enumerate() {
             // An equal share of what is left, so that no never starves those after it.
             let share = left / (self.model.nevers.len() - n);
             let mut budget = Budget { left: share, whole: true };
-            let outcome = match self.refutation(never, &mut budget) {
+            let outcome = match self.refutation(never, &mut budget, known) {
                 Some(example) => NeverOutcome::Refuted(Box::new(example)),
                 None if budget.whole => NeverOutcome::Kept,
                 None => NeverOutcome::KeptInPart,
@@ -174,57 +192,95 @@ impl Policy {
         results
     }
 
-    fn refutation(&self, never: &NeverModel, budget: &mut Budget) -> Option<Counterexample> {
-        let asks = Asks::of(&never.cedar);
+    fn refutation(&self, never: &NeverModel, budget: &mut Budget, known: &mut Known) -> Option<Counterexample> {
+        let asks = AskedOfPackets::of(&never.cedar);
         let packets = never.actions.contains(&Action::ReachTerminal)
             && (asks.any() || !never.actions.contains(&Action::KeepOpen));
         let Some(condition) = condition_set(&never.cedar) else {
             budget.whole = false;
             return None;
         };
-        let asking = Asking { never, condition, asks, packets };
-        let concern = Concern::of(&never.cedar);
-        let targets =
-            self.model.targets.iter().map(Arc::as_ref).filter(|target| concern.target(self, target.apparatus));
-        let pairs: Vec<(&Target, Vec<ApparatusIx>)> =
-            targets.map(|target| (target, self.sources_of(target, &concern))).collect();
-        let sessions: usize = pairs.iter().map(|(_, sources)| sources.len()).sum();
+        let asking = Asking { never, condition, asks, packets, concern: Concern::of(&never.cedar) };
+        let mut before = known.take(never);
+        let targets = self.model.targets.iter().map(|target| {
+            let as_it_was = before.remove(&target.apparatus).filter(|of| Arc::ptr_eq(&of.target, target));
+            as_it_was.unwrap_or_else(|| {
+                let sources = self.sources_of(target, &asking.concern).len();
+                OfTarget { target: Arc::clone(target), sources, asked: None }
+            })
+        });
+        let mut targets: Vec<OfTarget> = targets.collect();
+        let found = self.refuted_at(&asking, &mut targets, budget);
+        known.keep(never, targets);
+        found
+    }
+
+    fn refuted_at(&self, asking: &Asking<'_>, targets: &mut [OfTarget], budget: &mut Budget) -> Option<Counterexample> {
+        let sessions: usize = targets.iter().map(|of| of.sources).sum();
         let bound = (budget.left / sessions.max(1)).clamp(1, SCENARIOS);
-        let mut surveys: HashMap<Vec<&str>, Rc<Survey>> = HashMap::new();
-        for (target, sources) in pairs.iter().filter(|(_, sources)| !sources.is_empty()) {
+        let mut surveys: HashMap<Vec<&str>, Option<Rc<Survey>>> = HashMap::new();
+        for (target, of) in self.model.targets.iter().zip(targets).filter(|(_, of)| of.sources > 0) {
             // Targets with the same conditions share their scenarios.
-            let mut key: Vec<&str> = target.rules.iter().flat_map(|rule| &rule.conditions).map(|c| &*c.cedar).collect();
+            let conditions = target.rules.iter().flat_map(|rule| &rule.conditions);
+            let mut key: Vec<&str> = conditions.map(|condition| &*condition.cedar).collect();
             key.sort_unstable();
             key.dedup();
-            let id = &self.model.apparatuses[target.apparatus].id;
             let survey = match surveys.entry(key) {
-                Entry::Occupied(known) => Rc::clone(known.get()),
-                Entry::Vacant(new) if budget.spend(SURVEY) => {
-                    Rc::clone(new.insert(Rc::new(self.survey(&[id], &[&never.cedar], bound))))
-                }
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) if budget.spend(SURVEY) => new.insert(None),
                 Entry::Vacant(_) => return None,
             };
-            budget.whole &= survey.exhaustive;
-            let sources: Vec<ApparatusIx> =
-                sources.iter().copied().filter(|source| concern.pair(self, *source, target.apparatus)).collect();
-            for scenario in &survey.scenarios {
-                if budget.left == 0 {
-                    budget.whole = false;
-                    return None;
-                }
-                for source in &sources {
-                    if let Some(example) = self.counterexample(&asking, target, *source, scenario, budget) {
-                        return Some(example);
-                    }
-                }
+            if let Some(asked) = of.asked.filter(|asked| asked.holds(bound, budget.left)) {
+                budget.spend(asked.requests);
+                budget.whole &= asked.exhaustive();
+                continue;
             }
+            let id = self.model.apparatuses[target.apparatus].id.as_str();
+            let survey = survey.get_or_insert_with(|| Rc::new(self.survey(&[id], &[&asking.never.cedar], bound)));
+            let survey = Rc::clone(survey);
+            budget.whole &= survey.exhaustive;
+            let before = budget.left;
+            let found = self.refuted_by(asking, target, &survey, budget);
+            if found.is_some() {
+                return found;
+            }
+            // With nothing left, the last of them may have been one too many.
+            of.asked = (budget.left > 0).then(|| Asked::of(&survey, bound, before - budget.left));
         }
         budget.whole &= !(asking.packets && asking.asks.opaque);
         None
     }
 
+    /// Asks for all sources of a target in all scenarios.
+    fn refuted_by(
+        &self,
+        asking: &Asking<'_>,
+        target: &Target,
+        survey: &Survey,
+        budget: &mut Budget,
+    ) -> Option<Counterexample> {
+        let mut sources = self.sources_of(target, &asking.concern);
+        sources.retain(|source| asking.concern.pair(self, *source, target.apparatus));
+        let sources: Vec<Source<'_>> = sources.into_iter().map(|ix| Source { ix, corners: OnceCell::new() }).collect();
+        for scenario in &survey.scenarios {
+            if budget.left == 0 {
+                budget.spend(1);
+                return None;
+            }
+            for source in &sources {
+                if let Some(example) = self.counterexample(asking, target, source, scenario, budget) {
+                    return Some(example);
+                }
+            }
+        }
+        None
+    }
+
     /// The sources that some permit of a target names and that the condition can be about.
     fn sources_of(&self, target: &Target, concern: &Concern) -> Vec<ApparatusIx> {
+        if !concern.target(self, target.apparatus) {
+            return vec![];
+        }
         let permits = target.rules.iter().filter(|rule| !rule.flows.is_empty());
         let mut sources: Vec<ApparatusIx> =
             permits.flat_map(|rule| &rule.sources).flat_map(|source| self.model.members(*source)).collect();
@@ -235,15 +291,15 @@ impl Policy {
         sources
     }
 
-    fn counterexample(
-        &self,
+    fn counterexample<'p>(
+        &'p self,
         asking: &Asking<'_>,
         target: &Target,
-        source: ApparatusIx,
+        source: &Source<'p>,
         scenario: &Scenario,
         budget: &mut Budget,
     ) -> Option<Counterexample> {
-        let ids = [source, target.apparatus].map(|ix| self.model.apparatuses[ix].id.as_str());
+        let ids = [source.ix, target.apparatus].map(|ix| self.model.apparatuses[ix].id.as_str());
         let question: Question<'_> = scenario.question(ids[0], ids[1]);
         let example = |action: Action, elapsed, packet: Option<String>, met: crate::decide::Met| Counterexample {
             source: ids[0].to_owned(),
@@ -271,7 +327,9 @@ impl Policy {
                 }
                 Action::ReachTerminal if !asking.packets => {}
                 Action::ReachTerminal => {
-                    for packet in self.corners(target, source, &asking.asks) {
+                    let corners = source.corners.get_or_init(|| self.corners(target, source.ix, &asking.asks));
+                    budget.whole &= corners.whole;
+                    for packet in corners.iter() {
                         if !budget.spend(1) {
                             return None;
                         }
@@ -286,3 +344,6 @@ impl Policy {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

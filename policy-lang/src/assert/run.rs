@@ -1,7 +1,7 @@
 //! Asks the policy what its tests ask, and compares.
 //! The answers are those that a gateway would get: nothing here decides.
 
-use super::{Asked, Case, Coverage, Expected};
+use super::{Case, CaseQuestion, Coverage, Expected};
 use crate::decide::{Decision, Denial, DenialReason, Question, Reach, packet};
 use crate::model::ApparatusIx;
 use crate::policy::Policy;
@@ -78,9 +78,14 @@ impl TestReport {
 
     /// The cases that failed, each with its test.
     pub fn failures(&self) -> impl Iterator<Item = (&TestResult, &CaseResult)> {
-        let cases = self.tests.iter().flat_map(|test| test.cases.iter().map(move |case| (test, case)));
-        cases.filter(|(_, case)| !case.passed())
+        failures(&self.tests)
     }
+}
+
+/// The cases that failed, each with its test.
+pub(super) fn failures(tests: &[TestResult]) -> impl Iterator<Item = (&TestResult, &CaseResult)> {
+    let cases = tests.iter().flat_map(|test| test.cases.iter().map(move |case| (test, case)));
+    cases.filter(|(_, case)| !case.passed())
 }
 
 impl TestResult {
@@ -111,20 +116,24 @@ pub(super) struct Said {
 impl Policy {
     /// Runs every test.
     pub fn run_tests(&self) -> TestReport {
+        let tests = self.test_results();
+        let coverage = self.coverage(&tests);
+        TestReport { tests, coverage }
+    }
+
+    pub(super) fn test_results(&self) -> Vec<TestResult> {
         let tests = self.model.tests.iter().map(|test| TestResult {
             name: test.name.clone(),
             place: test.place.clone(),
             cases: test.cases.iter().map(|case| self.run_case(case)).collect(),
         });
-        let tests: Vec<TestResult> = tests.collect();
-        let coverage = self.coverage(&tests);
-        TestReport { tests, coverage }
+        tests.collect()
     }
 
     fn run_case(&self, case: &Case) -> CaseResult {
         let (expected, said) = match &case.asked {
-            Asked::Session { expected, .. } => (expected.to_string(), self.ask_session(case, expected)),
-            Asked::Dispatch { target, incident, expected } => {
+            CaseQuestion::Session { expected, .. } => (expected.to_string(), self.ask_session(case, expected)),
+            CaseQuestion::Dispatch { target, incident, expected } => {
                 let said = self.ask_dispatch(case, *target, incident, expected);
                 (dispatched(expected.iter().map(|ix| self.model.apparatuses[*ix].id.as_str())), said)
             }
@@ -145,7 +154,7 @@ impl Policy {
     }
 
     fn ask_session(&self, case: &Case, expected: &Expected) -> Said {
-        let Asked::Session { source, target, after, incident, .. } = &case.asked else {
+        let CaseQuestion::Session { source, target, after, incident, .. } = &case.asked else {
             return Said::fault("this case asks for no session");
         };
         let question = Question {
@@ -172,7 +181,7 @@ impl Policy {
     }
 
     fn compare(&self, decision: &Decision, case: &Case, expected: &Expected, question: &Question<'_>) -> Said {
-        let Asked::Session { source, target, after, .. } = &case.asked else {
+        let CaseQuestion::Session { source, target, after, .. } = &case.asked else {
             return Said::fault("this case asks for no session");
         };
         match expected {

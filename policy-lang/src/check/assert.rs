@@ -4,7 +4,7 @@
 use super::Checker;
 use super::condition::Conditions;
 use super::declare::how_to_write;
-use crate::assert::{Asked, Case, Expected, NeverModel, Test};
+use crate::assert::{Case, CaseQuestion, Expected, NeverModel, Test};
 use crate::ast::assert::{
     AskedDecl, CaseDecl, CauseDecl, GivenDecl, NeverDecl, PacketDecl, SessionDecl, TestDecl, VerdictDecl,
 };
@@ -75,7 +75,7 @@ impl Checker<'_, '_> {
         moment.ok()
     }
 
-    fn session(&mut self, decl: &SessionDecl, model: &Model) -> Option<Asked> {
+    fn session(&mut self, decl: &SessionDecl, model: &Model) -> Option<CaseQuestion> {
         let source = self.apparatus(model, &decl.source);
         let target = self.apparatus(model, &decl.target);
         let after = match self.once("age", &decl.after) {
@@ -90,7 +90,7 @@ impl Checker<'_, '_> {
             None => None,
         };
         let expected = self.expected(&decl.verdict, &decl.packets, source.zip(target), model)?;
-        Some(Asked::Session { source: source?, target: target?, after, incident, expected })
+        Some(CaseQuestion::Session { source: source?, target: target?, after, incident, expected })
     }
 
     /// How old a session is; unlike a limit it may be 0.
@@ -205,7 +205,7 @@ impl Checker<'_, '_> {
         place: &Option<Word>,
         expected: &[SourceDecl],
         model: &Model,
-    ) -> Option<Asked> {
+    ) -> Option<CaseQuestion> {
         let target = match place {
             Some(word) => self.apparatus(model, word),
             None => self.answering(decl, cause, model),
@@ -218,7 +218,7 @@ impl Checker<'_, '_> {
                 found.into_iter().collect::<Option<Vec<_>>>()?
             }
         };
-        Some(Asked::Dispatch { target: target?, incident: incident?, expected })
+        Some(CaseQuestion::Dispatch { target: target?, incident: incident?, expected })
     }
 
     fn candidate(&mut self, source: &SourceDecl, model: &Model) -> Option<ApparatusIx> {

@@ -10,6 +10,7 @@ use crate::diagnostic::Code;
 use crate::lower::schema;
 use crate::model::{Condition, Model};
 use crate::source::{Span, Word};
+use crate::survey::same_at_all_times;
 use cedar_policy::{Expression, Policy, PolicyId, PolicySet, ValidationMode, ValidationWarning, Validator, pst};
 use miette::Diagnostic as _;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -17,9 +18,15 @@ use std::sync::Arc;
 use tokens::Expanded;
 
 /// How long a condition may be in bytes, after every `let` is written out.
-const MAX_BYTES: usize = 8 * 1024;
+pub(super) const MAX_BYTES: usize = 8 * 1024;
 /// How deep parentheses, brackets and braces of a condition may nest.
-const MAX_NESTING: usize = 64;
+pub(super) const MAX_NESTING: usize = 64;
+/// How many operators may follow one another outside of brackets of their own, each being a level of the
+/// syntax tree: Cedar walks it by calling itself, and refuses to evaluate one that its stack does not hold.
+/// Two times as many are sound on 2 MiB without optimisation.
+pub(super) const MAX_CHAIN: usize = 256;
+/// How many conditions are remembered at most.
+pub(super) const REMEMBERED: usize = 16 * 1024;
 /// How deep a condition's syntax tree may be to be walked: Cedar's conversions recurse, and a thread
 /// may have 2 MiB of stack.
 const MAX_TREE: usize = 256;
@@ -125,6 +132,14 @@ impl Checker<'_, '_> {
             self.report(Code::TooDeep, span, "this condition is nested too deeply", "one level too many", help);
             return None;
         }
+        if let Some(at) = tokens::too_long_chain(&expanded.text, MAX_CHAIN) {
+            let help = format!(
+                "{MAX_CHAIN} after one another are read at most; ask for a range or a set, or put parts of it into brackets"
+            );
+            let message = "this condition has too many operators";
+            self.report(Code::TooDeep, expanded.place(at, 1), message, "one operator too many", Some(help));
+            return None;
+        }
         if expanded.text.len() > MAX_BYTES {
             let help = Some(format!("{MAX_BYTES} bytes are read at most, with every `let` written out"));
             self.report(Code::TooDeep, word.span, "this condition is too long", "too long", help);
@@ -135,9 +150,20 @@ impl Checker<'_, '_> {
         }
         let tree = self.well_typed(&expanded, about, unless, conditions)?;
         let asks = tokens::asks(&expanded.text);
+        if unless.is_some() && (asks.hour || asks.minute) && same_at_all_times(&expanded.text) == Some(is_unless) {
+            let help = "hours are 0 to 23, minutes 0 to 59, and weekdays 1 to 7, Monday being 1".to_owned();
+            let label = if is_unless { "true at any time" } else { "false at any time" };
+            self.report(Code::NeverMatches, expanded.whole(), "this rule can never match", label, Some(help));
+            return None;
+        }
         let condition = Condition { unless: is_unless, cedar: expanded.text.into(), tree, asks, window: false };
         if unless.is_some() {
-            conditions.good[about as usize][usize::from(is_unless)].insert(word.node.clone(), condition.clone());
+            let good = &mut conditions.good[about as usize][usize::from(is_unless)];
+            // A file that is edited for months has more of them than any policy at once.
+            if good.len() >= REMEMBERED {
+                good.clear();
+            }
+            good.insert(word.node.clone(), condition.clone());
         }
         Some(condition)
     }

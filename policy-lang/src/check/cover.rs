@@ -1,15 +1,22 @@
 //! Warnings about permits that add nothing.
-//! Only what is certain is said: a forbid without conditions, or an earlier permit that is the same but for its sources.
+//! Only what is certain is said: whenever the permit holds, a forbid or an earlier permit holds as well, and shuts out or grants all of it.
 
 use super::Checker;
 use crate::ast::Effect;
 use crate::diagnostic::Code;
-use crate::model::{ApparatusIx, Condition, Model, Rule, Source, Target};
-use crate::pair::Flow;
+use crate::model::{ApparatusIx, Condition, GroupIx, Model, Rule, Source, Target};
+use crate::pair::{Flow, Lans};
+use crate::plan::flows::{minus, regions, until};
+use crate::proof::may_err;
 use crate::source::Span;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How much work the rules of one target are worth that are not of the same content: about as
+/// many comparisons of two rules, two sources or two lines of `terminals`. Beyond that, what
+/// could be said about the later ones is left unsaid.
+const WORK: usize = 100_000;
 
 /// What two permits share that differ in their sources only.
 type Content<'r> = (Option<u32>, Option<Duration>, &'r [Condition], &'r [(ApparatusIx, Arc<[Flow]>)]);
@@ -26,10 +33,18 @@ impl Checker<'_, '_> {
                 }
             }
         }
+        let mut others = Others::new(model, target);
         let mut granted: HashMap<Content<'_>, (Span, HashSet<ApparatusIx>)> = HashMap::new();
-        for rule in target.rules.iter().filter(|r| r.effect == Effect::Permit && !r.sources.is_empty()) {
+        for (n, rule) in target.rules.iter().enumerate() {
+            if rule.effect != Effect::Permit || rule.sources.is_empty() {
+                continue;
+            }
             if let Some(by) = by_forbids(model, rule, &shut, &shut_groups) {
                 self.covered(rule, by, "a forbid shuts out all of its sources");
+                continue;
+            }
+            if let Some(by) = others.find(n, Effect::Forbid) {
+                self.covered(rule, by, "whenever it holds, a forbid shuts out all of its sources");
                 continue;
             }
             let members: Vec<ApparatusIx> = rule.sources.iter().flat_map(|s| model.members(*s)).collect();
@@ -38,8 +53,11 @@ impl Checker<'_, '_> {
             if !members.is_empty() && members.iter().all(|m| before.contains(m)) {
                 let by = *by;
                 self.covered(rule, by, "an earlier permit says the same");
-            } else {
-                before.extend(members);
+                continue;
+            }
+            before.extend(members);
+            if let Some(by) = others.find(n, Effect::Permit) {
+                self.covered(rule, by, "an earlier permit grants all of it");
             }
         }
     }
@@ -70,4 +88,114 @@ fn by_forbids(
         };
     }
     by
+}
+
+/// Looks for one rule that holds whenever a permit does, and leaves nothing for it to add.
+struct Others<'m> {
+    model: &'m Model,
+    target: &'m Target,
+    /// The places of the rules that name a source, sorted.
+    naming: HashMap<Source, Vec<usize>>,
+    /// The members of each group that some rule names.
+    groups: HashMap<GroupIx, HashSet<ApparatusIx>>,
+    /// How much work may still be done.
+    left: usize,
+}
+
+impl<'m> Others<'m> {
+    fn new(model: &'m Model, target: &'m Target) -> Self {
+        let mut naming: HashMap<Source, Vec<usize>> = HashMap::new();
+        let mut groups = HashMap::new();
+        for (n, rule) in target.rules.iter().enumerate() {
+            for source in &rule.sources {
+                naming.entry(*source).or_default().push(n);
+                if let Source::Group(group) = source {
+                    groups.entry(*group).or_insert_with(|| model.groups[*group].members.iter().copied().collect());
+                }
+            }
+        }
+        Self { model, target, naming, groups, left: WORK }
+    }
+
+    fn find(&mut self, n: usize, effect: Effect) -> Option<Span> {
+        let rules = &self.target.rules;
+        let rule = &rules[n];
+        let members: Vec<ApparatusIx> = rule.sources.iter().flat_map(|source| self.model.members(*source)).collect();
+        // Whatever covers all of them names the first.
+        let first = *members.first()?;
+        let groups = self.groups.iter().filter(|(_, of)| of.contains(&first)).map(|(group, _)| Source::Group(*group));
+        let sources: Vec<Source> = groups.chain([Source::Apparatus(first)]).collect();
+        self.spend(self.groups.len())?;
+        let mut candidates: Vec<usize> = vec![];
+        for source in sources {
+            let places = self.naming.get(&source).map_or(&[][..], Vec::as_slice);
+            let earlier = if effect == Effect::Permit { places.partition_point(|m| *m < n) } else { places.len() };
+            candidates.extend(&places[..earlier.min(self.left)]);
+        }
+        self.spend(candidates.len())?;
+        candidates.sort_unstable();
+        candidates.dedup();
+        for m in candidates {
+            let other = &rules[m];
+            if other.effect != effect || !holds_with(other, rule) || (effect == Effect::Permit && !as_good(other, rule))
+            {
+                continue;
+            }
+            self.spend(members.len().saturating_mul(other.sources.len()))?;
+            let names = |member: &ApparatusIx| {
+                other.sources.iter().any(|source| match source {
+                    Source::Apparatus(one) => one == member,
+                    Source::Group(group) => self.groups.get(group).is_some_and(|of| of.contains(member)),
+                })
+            };
+            if members.iter().all(names) && (effect == Effect::Forbid || self.passes(other, rule)?) {
+                return Some(other.at);
+            }
+        }
+        None
+    }
+
+    /// Whether everything that may flow under `rule` may flow under `other`; `None` where there
+    /// is too much of it.
+    fn passes(&mut self, other: &Rule, rule: &Rule) -> Option<bool> {
+        let there = self.model.lans(self.target.apparatus);
+        for (gateway, flows) in &rule.flows {
+            let wider = other.flows.iter().find(|(of, _)| of == gateway).map_or(&[][..], |(_, flows)| flows);
+            if **flows == *wider {
+                continue;
+            }
+            let lans = Lans { source: self.model.lans(*gateway), target: there };
+            let all = |flows: &[Flow], rule: &Rule| -> Vec<_> {
+                flows.iter().flat_map(|flow| regions(flow, lans, until(rule.limit))).collect()
+            };
+            let each = (lans.source.len() * lans.target.len()).max(1);
+            self.spend(flows.len().saturating_mul(wider.len()).saturating_mul(each * each))?;
+            if !minus(&all(flows, rule), &all(wider, other)).is_empty() {
+                return Some(false);
+            }
+        }
+        Some(true)
+    }
+
+    /// `None` when all work is done that may be.
+    fn spend(&mut self, work: usize) -> Option<()> {
+        let left = self.left.checked_sub(work);
+        self.left = left.unwrap_or(0);
+        left.map(|_| ())
+    }
+}
+
+/// Whether `other` holds whenever `rule` does: it asks nothing else. What only `rule` asks must
+/// not be able to fail, since a failure is an answer too.
+fn holds_with(other: &Rule, rule: &Rule) -> bool {
+    let asked = |condition: &Condition| other.conditions.contains(condition);
+    let fails = |condition: &Condition| condition.tree.as_ref().is_none_or(|tree| may_err(tree));
+    other.conditions.iter().all(|condition| rule.conditions.contains(condition))
+        && rule.conditions.iter().all(|condition| asked(condition) || !fails(condition))
+}
+
+/// Whether a session under `other` lasts as long, and is as much preferred, as one under `rule`.
+fn as_good(other: &Rule, rule: &Rule) -> bool {
+    let before = |mine: Option<u32>, its: Option<u32>| its.is_none_or(|its| mine.is_some_and(|mine| mine <= its));
+    until(other.limit) >= until(rule.limit) && before(other.priority, rule.priority)
 }

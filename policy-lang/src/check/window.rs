@@ -2,6 +2,7 @@
 //! A window becomes a condition that compares and never counts: nothing in it can overflow, and provers have it easy.
 
 use super::Checker;
+use super::condition::{MAX_BYTES, REMEMBERED};
 use crate::ast::{Ast, DuringDecl, RuleDecl, TimeSpanDecl, WindowDecl};
 use crate::diagnostic::Code;
 use crate::lower::text::any_of;
@@ -66,13 +67,22 @@ impl Checker<'_, '_> {
             self.report(Code::Duplicate, other.span, message, "the second one", Some(help));
         }
         let cedar = self.spans(first, windows)?;
+        if cedar.len() > MAX_BYTES {
+            let help =
+                format!("as a condition it has {MAX_BYTES} bytes at most; join days with the same times: `mon-fri`");
+            self.report(Code::TooDeep, first.span, "this `during` has too many spans", "too many", Some(help));
+            return None;
+        }
+        if windows.conditions.len() >= REMEMBERED {
+            windows.conditions.clear();
+        }
         let known = windows.conditions.entry(cedar);
         Some(known.or_insert_with_key(|cedar| Condition::of_window(cedar.clone())).clone())
     }
 
     fn spans(&mut self, decl: &DuringDecl, windows: &Windows) -> Option<String> {
-        let mut parts = vec![];
-        let mut good = true;
+        let mut parts: Vec<String> = vec![];
+        let (mut good, mut bytes) = (true, 0);
         for span in &decl.spans {
             let part = match (&span.times, days(&span.days.node)) {
                 (None, None) => self.named(&span.days, windows),
@@ -85,7 +95,12 @@ impl Checker<'_, '_> {
                 _ => self.time_span(span).map(TimeSpan::cedar),
             };
             good &= part.is_some();
+            bytes += part.as_ref().map_or(0, String::len);
             parts.extend(part);
+            // Enough to be refused: names of long windows would fill the memory.
+            if bytes > MAX_BYTES {
+                break;
+            }
         }
         good.then(|| any_of(parts))
     }
@@ -125,6 +140,16 @@ impl Checker<'_, '_> {
         let good = checked.len() == spans.len()
             && from.is_none_or(|(_, day)| day.is_some())
             && until.is_none_or(|(_, day)| day.is_some());
+        if good
+            && let (Some((_, Some(from))), Some((word, Some(until)))) = (from, until)
+            && !checked.is_empty()
+            && !checked.iter().any(|span| span.is_between(from, until))
+        {
+            let message = format!("window `{}` is never open", decl.name.node);
+            let help = format!("none of its days lies between {from} and {until}");
+            self.report(Code::BadWindow, word.span, message, "over before it begins", Some(help));
+            return None;
+        }
         let mut parts: Vec<String> = vec![];
         if let Some((word, Some(day))) = from {
             parts.push(format!("context.now >= {}", self.midnight(word, day, model)?));
@@ -229,6 +254,16 @@ fn times(word: &str) -> Result<(u16, u16), &'static str> {
 }
 
 impl TimeSpan {
+    /// Whether some of it lies between the beginning of one day and the end of another.
+    fn is_between(&self, first: Date, last: Date) -> bool {
+        let days = std::iter::successors(Some(first), |day| day.tomorrow().ok()).take_while(|day| *day <= last);
+        // After a week, all has been seen.
+        days.take(7).any(|day| {
+            let weekday = usize::from(day.weekday().to_monday_zero_offset().unsigned_abs());
+            self.days[weekday] || self.to > MINUTES && self.days[(weekday + 6) % 7]
+        })
+    }
+
     fn cedar(self) -> String {
         let mut parts = vec![on(self.days, self.from, self.to.min(MINUTES))];
         if self.to > MINUTES {

@@ -117,6 +117,21 @@ impl Policy {
         Some(Advice { forbids, permits, more, from })
     }
 
+    /// The facts each of which alone keeps a part of a denied question's rules from a yes, with the
+    /// value that it would need; for whoever was told no. Unlike [`advise`](Self::advise) it does
+    /// not look ahead in time.
+    pub fn facts_in_the_way(&self, question: &Question<'_>) -> Vec<AskedFact> {
+        let Ok(known) = self.know(question) else { return vec![] };
+        let rules = self.target(known.compiled).rules.iter().filter(|rule| self.names(rule, known.source));
+        let mut found: Vec<AskedFact> = vec![];
+        for fact in rules.flat_map(|rule| self.turning(known, rule)) {
+            if !found.iter().any(|other| other.name == fact.name) {
+                found.push(fact);
+            }
+        }
+        found
+    }
+
     /// The part of a permit's conditions that a source which it names lacks, and whether it stands in an `unless`.
     pub(crate) fn lacks(&self, question: &Question<'_>) -> Option<(String, bool)> {
         let known = self.know(question).ok()?;

@@ -6,6 +6,7 @@ use crate::ast::LiteralDecl;
 use crate::ast::assert::{
     AskedDecl, CaseDecl, CauseDecl, GivenDecl, NeverDecl, PacketDecl, SessionDecl, TestDecl, VerdictDecl,
 };
+use crate::check::parts::on_one_line;
 use crate::source::{Span, Word};
 use pest::iterators::Pair;
 
@@ -69,7 +70,7 @@ impl Reader<'_, '_> {
         let source = ids.next().unwrap_or_else(|| whole.clone());
         let target = ids.next().unwrap_or_else(|| whole.clone());
         let session = SessionDecl { source, target, after, upon, packets, verdict };
-        CaseDecl { span: whole.span, text: said(&whole.node), asked: AskedDecl::Session(session), given, at }
+        CaseDecl { span: whole.span, text: on_one_line(&whole.node), asked: AskedDecl::Session(session), given, at }
     }
 
     fn dispatch_case(&mut self, pair: Pair<'_, Rule>) -> CaseDecl {
@@ -90,7 +91,7 @@ impl Reader<'_, '_> {
             }
         }
         let asked = AskedDecl::Dispatch { cause, place, expected };
-        CaseDecl { span: whole.span, text: said(&whole.node), asked, given, at }
+        CaseDecl { span: whole.span, text: on_one_line(&whole.node), asked, given, at }
     }
 
     fn cause(&mut self, pair: Pair<'_, Rule>) -> CauseDecl {
@@ -172,13 +173,6 @@ impl Reader<'_, '_> {
     fn words(&mut self, pair: Pair<'_, Rule>) -> Vec<Word> {
         pair.into_inner().filter(|p| p.as_rule() == Rule::word).map(|p| self.word(&p)).collect()
     }
-}
-
-/// A case on one line, without comments, as it is quoted.
-fn said(text: &str) -> String {
-    let lines = text.lines().map(|line| line.split_once("//").map_or(line, |(before, _)| before));
-    let words: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
-    words.join(" ")
 }
 
 impl LiteralDecl {

@@ -38,6 +38,15 @@ fn signs_need_no_space() {
 }
 
 #[test]
+fn a_case_is_quoted_without_its_comments() {
+    let (ast, errors) = read(
+        "test \"t\" {\n  rs-2@bücher.example -> rs-1@abc.net // who\n    { ticket: \"http://x  // y\" } // why\n    deny\n}",
+    );
+    assert_eq!(errors, [""; 0]);
+    assert_eq!(ast.tests[0].cases[0].text, "rs-2@bücher.example -> rs-1@abc.net { ticket: \"http://x  // y\" } deny");
+}
+
+#[test]
 fn conditions_are_kept_word_by_word() {
     let (ast, errors) = read("let a = { \"}\" == context.reason // }\n && {x: 1} has x }");
     assert_eq!(errors, [""; 0]);
@@ -68,4 +77,18 @@ fn signs_that_cannot_be_seen_are_named() {
             "2:8 expected a name, id, address or number, found an invisible sign (U+00A0)",
         ]
     );
+}
+
+/// Were each of its quotes followed to the end of the line, this would take hours.
+#[test]
+fn a_quote_that_nothing_closes_does_not_make_a_long_line_slow() {
+    let quotes = "\\\"".repeat(200_000);
+    for text in [
+        format!("\"{quotes}\n"),
+        format!("target rs-1@abc.net {{ \"{quotes}\n }}\n"),
+        format!("x {{ \"{quotes}\n }}\n"),
+    ] {
+        let (ast, errors) = read(&format!("{text}group y {{ rs-1@abc.net }}\n"));
+        assert_eq!((ast.groups.len(), errors.len()), (1, 1), "{errors:?}");
+    }
 }

@@ -105,9 +105,13 @@ impl Changes {
                     let each = aliases.iter().map(|alias| format!("{} as {}", alias.real, alias.known_as));
                     if aliases.is_empty() { "none".to_owned() } else { each.collect::<Vec<_>>().join(", ") }
                 };
+                let (mut were, mut are) = (were.clone(), are.clone());
+                for aliases in [&mut were, &mut are] {
+                    aliases.sort_by_key(|alias| (alias.real, alias.known_as));
+                }
                 if were != are {
                     // The same addresses may be those of other machines now.
-                    let what = format!("{id}: aliases {} -> {}", aliases(were), aliases(are));
+                    let what = format!("{id}: aliases {} -> {}", aliases(&were), aliases(&are));
                     self.entries.push(Entry { verdict: Verdict::Widens, ..entry(Kind::Apparatus, what) });
                 }
                 self.terminals(id, old, new);

@@ -4,29 +4,30 @@
 use crate::pair::{Flow, HostSpec, Lans, Ports, Service, Side};
 use ipnet::IpNet;
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// How many pieces one region may fall into before it is taken as a whole.
 const PIECES: usize = 4_096;
 /// Milliseconds of a session without a limit.
-pub(super) const FOREVER: u64 = u64::MAX;
+pub(crate) const FOREVER: u64 = u64::MAX;
 
 /// Hosts with neighbouring addresses; those of them that have a DNS name, where one is given.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Hosts {
-    pub(super) dns: Option<String>,
-    pub(super) range: Range,
+pub(crate) struct Hosts {
+    pub(crate) dns: Option<String>,
+    pub(crate) range: Range,
 }
 
 /// Neighbouring addresses of one family, the first and the last included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Range {
-    pub(super) v6: bool,
-    pub(super) first: u128,
-    pub(super) last: u128,
+pub(crate) struct Range {
+    pub(crate) v6: bool,
+    pub(crate) first: u128,
+    pub(crate) last: u128,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Protocol {
+pub(crate) enum Protocol {
     Tcp,
     Udp,
     Icmp,
@@ -34,23 +35,23 @@ pub(super) enum Protocol {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Region {
-    pub(super) opener: Side,
-    pub(super) from: Hosts,
-    pub(super) to: Hosts,
-    pub(super) protocol: Protocol,
+pub(crate) struct Region {
+    pub(crate) opener: Side,
+    pub(crate) from: Hosts,
+    pub(crate) to: Hosts,
+    pub(crate) protocol: Protocol,
     /// First and last; 0 to 0 where the protocol has none.
-    pub(super) ports: (u16, u16),
+    pub(crate) ports: (u16, u16),
     /// Milliseconds of the session's time: the first, and the first that is too late.
-    pub(super) time: (u64, u64),
+    pub(crate) time: (u64, u64),
 }
 
 impl Range {
-    pub(super) fn of(net: IpNet) -> Self {
+    pub(crate) fn of(net: IpNet) -> Self {
         Self { v6: matches!(net, IpNet::V6(_)), first: bits(net.network()), last: bits(net.broadcast()) }
     }
 
-    pub(super) fn address(self, bits: u128) -> IpAddr {
+    pub(crate) fn address(self, bits: u128) -> IpAddr {
         match u32::try_from(bits) {
             Ok(bits) if !self.v6 => IpAddr::V4(bits.into()),
             _ => IpAddr::V6(bits.into()),
@@ -65,13 +66,18 @@ fn bits(address: IpAddr) -> u128 {
     }
 }
 
+/// How long a limit lets something last, in milliseconds.
+pub(crate) fn until(limit: Option<Duration>) -> u64 {
+    limit.map_or(FOREVER, |limit| limit.as_millis().try_into().unwrap_or(FOREVER))
+}
+
 /// The regions of a flow that its rule lets pass for `until` milliseconds.
-pub(super) fn regions(flow: &Flow, lans: Lans<'_>, until: u64) -> Vec<Region> {
+pub(crate) fn regions(flow: &Flow, lans: Lans<'_>, until: u64) -> Vec<Region> {
     host_regions(flow.opener, &flow.from, &flow.to, &flow.service, lans, until)
 }
 
 /// The regions of a flow in its parts.
-pub(super) fn host_regions(
+pub(crate) fn host_regions(
     opener: Side,
     from: &HostSpec,
     to: &HostSpec,
@@ -130,7 +136,7 @@ fn services(service: &Service) -> Vec<(Protocol, (u16, u16))> {
 
 /// What is in `all` and not in `taken`; never less, and more only where hosts are known by
 /// different names, or where it falls into too many pieces.
-pub(super) fn minus(all: &[Region], taken: &[Region]) -> Vec<Region> {
+pub(crate) fn minus(all: &[Region], taken: &[Region]) -> Vec<Region> {
     let mut out: Vec<Region> = vec![];
     for region in all {
         // Most of a policy is as it was: one look at each is enough for it.
@@ -151,7 +157,7 @@ pub(super) fn minus(all: &[Region], taken: &[Region]) -> Vec<Region> {
 }
 
 /// Regions without those that lie in another of them.
-pub(super) fn outermost(regions: &[Region]) -> Vec<Region> {
+pub(crate) fn outermost(regions: &[Region]) -> Vec<Region> {
     let inside = |n: usize, region: &Region| {
         let others = regions.iter().enumerate().filter(|(m, _)| *m != n);
         // Of equal ones the first stays.

@@ -67,7 +67,11 @@ impl<'p> Common<'p> {
 
     /// Whether a condition means the same in both policies.
     pub(super) fn same_condition(&self, condition: &Condition) -> bool {
-        let text = &condition.cedar;
+        self.same_text(&condition.cedar)
+    }
+
+    /// The same for a condition's text.
+    pub(super) fn same_text(&self, text: &str) -> bool {
         // A name may be spelt in escapes.
         let names = |name: &str| text.contains(name) || text.contains('\\');
         let timed = || ["hour", "minute", "weekday"].into_iter().any(names);

@@ -1,7 +1,9 @@
 //! What changes in how a target answers failures: watches, what else starts an incident, and who is asked to mend.
 
+use super::normal::Common;
 use super::{Entry, Kind, Verdict};
 use crate::ast::Effect;
+use crate::check::parts::on_one_line;
 use crate::model::{ApparatusIx, Condition, Source, Target};
 use crate::policy::Policy;
 use crate::respond::{Dispatch, Order, Probe, Response, Trigger, Watch};
@@ -9,13 +11,13 @@ use crate::values::said;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub(super) fn changes(old: &Policy, new: &Policy, id: &str) -> Vec<Entry> {
-    let (before, after) = (responses(old, id), responses(new, id));
+pub(super) fn changes(common: &Common<'_>, id: &str) -> Vec<Entry> {
+    let (before, after) = (responses(common.old, id), responses(common.new, id));
     let mut entries = vec![];
     for (key, now) in &after {
         match before.get(key) {
             None => entries.push(entry(Kind::Watch, starts(now.dispatch.confirm), format!("new {}", whole(now)))),
-            Some(was) => entries.extend(differences(was, now)),
+            Some(was) => entries.extend(differences(common, was, now)),
         }
     }
     for was in before.iter().filter(|(key, _)| !after.contains_key(*key)).map(|(_, was)| was) {
@@ -32,6 +34,7 @@ pub(super) fn changes(old: &Policy, new: &Policy, id: &str) -> Vec<Entry> {
 struct Said<'p> {
     heading: String,
     watch: Option<&'p Watch>,
+    alert: Option<&'p Condition>,
     dispatch: &'p Dispatch,
     /// In which order who is asked.
     order: Vec<String>,
@@ -45,22 +48,22 @@ fn responses<'p>(policy: &'p Policy, id: &str) -> BTreeMap<(String, usize), Said
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     let mut all = BTreeMap::new();
     for Response { trigger, dispatch, .. } in &target.responses {
-        let (heading, watch) = match trigger {
-            Trigger::Watch(watch) => (format!("watch {}", watch.terminal), Some(watch)),
-            Trigger::Alert(condition) => (format!("on alert {}", words(condition)), None),
-            Trigger::Request => ("on request".to_owned(), None),
+        let (heading, watch, alert) = match trigger {
+            Trigger::Watch(watch) => (format!("watch {}", watch.terminal), Some(watch), None),
+            Trigger::Alert(condition) => (format!("on alert {}", words(condition)), None, Some(condition)),
+            Trigger::Request => ("on request".to_owned(), None, None),
         };
         let count = counts.entry(heading.clone()).or_default();
         let by_priority = dispatch.order == Order::ByPriority;
         let order = order(policy, target, &dispatch.order);
-        all.insert((heading.clone(), *count), Said { heading, watch, dispatch, order, by_priority });
+        all.insert((heading.clone(), *count), Said { heading, watch, alert, dispatch, order, by_priority });
         *count += 1;
     }
     all
 }
 
 fn words(condition: &Condition) -> String {
-    format!("{{ {} }}", condition.cedar.split_whitespace().collect::<Vec<_>>().join(" "))
+    format!("{{ {} }}", on_one_line(&condition.cedar))
 }
 
 /// Who is asked, one after another, as far as it does not depend on the moment.
@@ -96,22 +99,30 @@ fn order(policy: &Policy, target: &Target, order: &Order) -> Vec<String> {
     all.into_iter().map(|ix| policy.model.apparatuses[ix].id.clone()).collect()
 }
 
-fn differences(old: &Said<'_>, new: &Said<'_>) -> Vec<Entry> {
+fn differences(common: &Common<'_>, old: &Said<'_>, new: &Said<'_>) -> Vec<Entry> {
     let heading = &new.heading;
     let mut entries = vec![];
+    // What starts a session that nobody confirms may start it more often, or for another reason.
+    let more = starts(new.dispatch.confirm);
+    if new.alert.is_some_and(|condition| !common.same_condition(condition)) {
+        let what = format!("{heading}: groups, facts or times that it asks for mean something else now");
+        entries.push(entry(Kind::Watch, more, what));
+    }
     let mut turn = |kind: Kind, verdict: Verdict, what: &str, from: String, to: String| {
         if from != to {
             entries.push(entry(kind, verdict, format!("{heading}: {what} {from} -> {to}")));
         }
     };
     if let (Some(old), Some(new)) = (old.watch, new.watch) {
-        let mut watch = |what: &str, from: String, to: String| turn(Kind::Watch, Verdict::Neutral, what, from, to);
+        let mut watch = |what: &str, from: String, to: String| turn(Kind::Watch, more, what, from, to);
         watch("host", old.host.to_string(), new.host.to_string());
         watch("probe", probe(&old.probe), probe(&new.probe));
         watch("every", said(old.every), said(new.every));
         watch("timeout", said(old.timeout), said(new.timeout));
-        watch("failing", old.failing.to_string(), new.failing.to_string());
         watch("recovering", old.recovering.to_string(), new.recovering.to_string());
+        // Whatever fails so many times in a row has failed fewer times before.
+        let later = if new.failing > old.failing { Verdict::Neutral } else { more };
+        turn(Kind::Watch, later, "failing", old.failing.to_string(), new.failing.to_string());
     }
     let (was, is) = (old.dispatch, new.dispatch);
     let verdict = match (was.confirm, is.confirm) {
@@ -130,8 +141,9 @@ fn differences(old: &Said<'_>, new: &Said<'_>) -> Vec<Entry> {
             format!("{when} {by}{}", list(&said.order))
         };
         let lines = vec![line("before ", old), line("after  ", new)];
-        entries
-            .push(Entry { lines, ..entry(Kind::Dispatch, Verdict::Neutral, format!("{heading}: order of dispatch")) });
+        let another = new.order.iter().any(|id| !old.order.contains(id));
+        let verdict = if another { more } else { Verdict::Neutral };
+        entries.push(Entry { lines, ..entry(Kind::Dispatch, verdict, format!("{heading}: order of dispatch")) });
     }
     entries
 }
@@ -142,7 +154,7 @@ fn starts(confirm: Option<Duration>) -> Verdict {
 }
 
 fn whole(said_of: &Said<'_>) -> String {
-    let Said { heading, watch, dispatch, order, by_priority } = said_of;
+    let Said { heading, watch, dispatch, order, by_priority, .. } = said_of;
     let watch = watch.map_or_else(String::new, |watch| {
         let Watch { probe: how, every, timeout, failing, recovering, .. } = watch;
         let (every, timeout) = (said(*every), said(*timeout));

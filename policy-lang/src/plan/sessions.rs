@@ -36,6 +36,10 @@ struct Half<'p> {
 /// The places of the rules that name a source, in the old policy and in the new one.
 type Naming = (Vec<usize>, Vec<usize>);
 
+/// Sources with the same key get the same answers: the rules that name them, whether each policy
+/// shuts them out whatever its rules say, and the source itself where a condition asks who it is.
+type TableKey<'p> = (Naming, [bool; 2], Option<&'p str>);
+
 /// What both policies say in each scenario: the permits that match.
 struct Table {
     survey: Survey,
@@ -67,16 +71,17 @@ impl<'p> Sessions<'p> {
         for (source, rule) in halves[1].naming() {
             naming.entry((place(source), source)).or_default().1.push(rule);
         }
-        let mut tables: HashMap<(Naming, Option<&str>), Rc<Table>> = HashMap::new();
+        let mut tables: HashMap<TableKey<'_>, Rc<Table>> = HashMap::new();
         let mut changed = vec![];
         for ((_, source), naming) in &mut naming {
             naming.0.dedup();
             naming.1.dedup();
-            if self.same(&halves, naming, source) {
+            let shut = halves.map(|half| half.shut(source));
+            if shut == [true; 2] || self.same(&halves, naming, source) {
                 continue;
             }
             let asked = self.asked(&halves, naming);
-            let key = (naming.clone(), asked.who.then_some(*source));
+            let key = (naming.clone(), shut, asked.who.then_some(*source));
             let table = tables.entry(key).or_insert_with(|| Rc::new(table(&halves, naming, &asked, source, id)));
             let table = Rc::clone(table);
             let entries = self.entries(&halves, naming, &table, source, id);
@@ -198,6 +203,14 @@ impl<'p> Half<'p> {
     fn of(policy: &'p Policy, id: &str) -> Self {
         let compiled = policy.model.by_id.get(id).and_then(|ix| policy.targets.get(ix));
         Self { policy, found: compiled.map(|compiled| (compiled, policy.target(compiled))) }
+    }
+
+    /// Whether no session of a source with this target can be, whatever the rules say: one of the
+    /// two is unknown, or they stand on the same LAN.
+    fn shut(self, source: &str) -> bool {
+        let model = &self.policy.model;
+        let (Some((_, target)), Some(ix)) = (self.found, model.by_id.get(source)) else { return true };
+        model.gateway_of[*ix] == model.gateway_of[target.apparatus]
     }
 
     /// Each source that a rule names, with the place of that rule.

@@ -16,6 +16,7 @@ const ESTATE: &str = "
     gateway rs-3@abc.net { lan 192.168.3.0/24 }
     group helpers { rs-2@abc.net, rs-3@abc.net }
     group others { cl-21@rs-2.abc.net }
+    group crew { cl-11@rs-1.abc.net, rs-2@abc.net }
 ";
 
 fn policy(text: &str) -> Policy {
@@ -86,6 +87,9 @@ fn rule() -> impl Strategy<Value = Rule> {
         "rs-2@abc.net, cl-21@rs-2.abc.net",
         "group helpers",
         "group others, rs-3@abc.net",
+        // One of them stands on the target's own LAN.
+        "group crew",
+        "group crew, rs-3@abc.net",
     ]);
     let ends = prop::sample::select(vec![
         "any <-> any",
@@ -168,7 +172,9 @@ struct Asking {
 
 prop_compose! {
     fn asking()(
-        source in prop::sample::select(vec!["rs-2@abc.net", "rs-3@abc.net", "cl-21@rs-2.abc.net"]),
+        source in prop::sample::select(vec![
+            "rs-2@abc.net", "rs-3@abc.net", "cl-21@rs-2.abc.net", "cl-11@rs-1.abc.net",
+        ]),
         hours in 0_i64..24 * 7,
         supervised in prop::option::of(any::<bool>()),
         level in prop::option::of(prop::sample::select(vec![0_i64, 1, 2, 3, 4, 100])),
@@ -240,6 +246,8 @@ proptest! {
     fn a_plan_hides_nothing((old, new) in change(), askings in prop::collection::vec(asking(), 40)) {
         let (before, after) = (policy(&old.text()), policy(&new.text()));
         let plan = plan(&before, &after);
+        let own = |change: &Change| change.sources.iter().any(|source| source == "cl-11@rs-1.abc.net");
+        prop_assert!(!plan.changes.iter().any(own), "no session within a LAN\n{plan}\n{}\n{}", old.text(), new.text());
         for asking in &askings {
             let (was, is) = (answers(&before, asking), answers(&after, asking));
             for (was, is) in was.into_iter().zip(is) {

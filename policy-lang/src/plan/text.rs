@@ -20,10 +20,11 @@ pub struct PlanLine {
 }
 
 impl Verdict {
-    /// `+`, `-` or `~`.
+    /// `+`, `!`, `-` or `~`.
     pub fn sign(self) -> &'static str {
         match self {
             Verdict::Widens => "+",
+            Verdict::Weakens => "!",
             Verdict::Narrows => "-",
             Verdict::Neutral => "~",
         }
@@ -31,7 +32,7 @@ impl Verdict {
 }
 
 impl Plan {
-    /// One line that says how much changes: `2 wider, 1 narrower, 1 other; 3 targets of 10,000`.
+    /// One line that says how much changes: `2 wider, 1 narrower, 1 other; 3 of 10,000 targets`.
     pub fn summary(&self) -> String {
         let of = if self.targets == 1 { "1 target".to_owned() } else { format!("{} targets", thousands(self.targets)) };
         let counts = self.counts();
@@ -40,8 +41,12 @@ impl Plan {
         }
         let count =
             |verdict: Verdict, word: &str| counts.get(&verdict).map(|count| format!("{} {word}", thousands(*count)));
-        let said =
-            [count(Verdict::Widens, "wider"), count(Verdict::Narrows, "narrower"), count(Verdict::Neutral, "other")];
+        let said = [
+            count(Verdict::Widens, "wider"),
+            count(Verdict::Weakens, "no longer asserted"),
+            count(Verdict::Narrows, "narrower"),
+            count(Verdict::Neutral, "other"),
+        ];
         let said: Vec<String> = said.into_iter().flatten().collect();
         format!("{}; {} of {of}", said.join(", "), thousands(self.changed_targets().len()))
     }
@@ -74,6 +79,7 @@ impl Plan {
         let title = match self.verdict() {
             None => "Nothing changes",
             Some(Verdict::Widens) => "This change **widens** the policy",
+            Some(Verdict::Weakens) => "This change **no longer asserts** all that the policy did",
             Some(Verdict::Narrows) => "This change narrows the policy",
             Some(Verdict::Neutral) => "This change neither widens nor narrows the policy",
         };

@@ -1,6 +1,7 @@
 //! What conditions ask, and what they compare it with.
 //! Read from Cedar's syntax tree; constants are worked out by Cedar itself, so that they mean what they mean to it.
 
+use crate::check::too_deep_to_walk;
 use crate::facts;
 use crate::model::Condition;
 use cedar_policy::pst::{BinaryOp, Clause, Expr, Literal, PatternElem, Policy as Pst, UnaryOp, Var as CedarVar};
@@ -75,6 +76,11 @@ impl Asked {
 
     pub(crate) fn of_text(cedar: &str) -> Self {
         let mut asked = Self::default();
+        // No condition of a policy is as deep; what else is asked about may be.
+        if too_deep_to_walk(cedar) {
+            asked.unread = true;
+            return asked;
+        }
         let policy = format!("permit(principal, action, resource) when {{ {cedar}\n}};");
         let clauses = Policy::parse(None, policy).ok().and_then(|policy| policy.to_pst().ok());
         match clauses {
@@ -118,7 +124,7 @@ impl Asked {
     }
 
     fn walk(&mut self, expr: &Expr) {
-        if let Some(var) = variable(expr) {
+        if let Some(var) = variable(expr).or_else(|| end_known(expr)) {
             self.touch(var);
             return;
         }
@@ -240,6 +246,18 @@ fn variable(expr: &Expr) -> Option<Var> {
     })
 }
 
+/// `context has from`, and of `to`: the address of one end of a packet, which may be unknown.
+fn end_known(expr: &Expr) -> Option<Var> {
+    match expr {
+        Expr::HasAttr { expr, attrs } if matches!(**expr, Expr::Var(CedarVar::Context)) => match attrs.first().as_str()
+        {
+            end @ ("from" | "to") => Some(Var::Fact(end.to_owned())),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// The attributes between `context` and a value.
 fn path(expr: &Expr) -> Option<Vec<String>> {
     let Expr::GetAttr { expr, attr } = expr else { return None };
@@ -291,7 +309,7 @@ fn each(expr: &Expr, f: &mut dyn FnMut(&Expr)) {
 
 fn variables(expr: &Expr) -> BTreeSet<Var> {
     let mut found = BTreeSet::new();
-    each(expr, &mut |part| found.extend(variable(part)));
+    each(expr, &mut |part| found.extend(variable(part).or_else(|| end_known(part))));
     found
 }
 

@@ -258,18 +258,22 @@ fn depth_is_an_error_and_not_a_crash() {
         inside(&format!("true{}", " && true".repeat(n))),
         inside(&format!("context.hour{} == 1", ".x".repeat(n))),
         inside(&format!("context.hour{} == 1", " + 1".repeat(n))),
+        inside(&format!("true{}", " && true".repeat(1000))),
+        inside(&format!("context.hour{} == 1", " + 1".repeat(2000))),
+        inside(&format!("{}true", "if true then true else ".repeat(340))),
+        inside(&format!("true{}", "||true".repeat(1300))),
         inside("\"\\"),
     ] {
         let errors = total(&text).into_iter().filter(Diagnostic::is_error).count();
         assert!(errors > 0, "{}", &text[..100.min(text.len())]);
     }
-    // As long as a condition may be, and as deep as it may nest.
+    // As long as its chains may be, and as deep as it may nest.
     for text in [
-        inside(&format!("true{}", " && true".repeat(1000))),
-        inside(&format!("context.hour{} == 1", " + 1".repeat(2000))),
+        inside(&format!("true{}", " && true".repeat(256))),
+        inside(&format!("context.hour{} > 260", " + 1".repeat(255))),
         inside(&format!("{}true{}", "(".repeat(60), ")".repeat(60))),
-        inside(&format!("{}true", "if true then true else ".repeat(340))),
-        inside(&format!("true{}", "||true".repeat(1300))),
+        inside(&format!("{}true", "if true then true else ".repeat(256))),
+        inside(&format!("true{}", "||true".repeat(256))),
     ] {
         let compilation = compile(&[SourceFile::new("a.gate", &*text)]);
         assert_eq!(compilation.diagnostics, []);

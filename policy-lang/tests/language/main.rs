@@ -4,6 +4,7 @@ mod again;
 mod cedar;
 mod common;
 mod decisions;
+mod depth;
 mod docs;
 mod explain;
 mod fixtures;

@@ -26,6 +26,7 @@ fn told(plan: &Plan) -> String {
     let verdict = match plan.verdict() {
         None => "nothing",
         Some(Verdict::Widens) => "widens",
+        Some(Verdict::Weakens) => "weakens",
         Some(Verdict::Narrows) => "narrows",
         Some(Verdict::Neutral) => "neutral",
     };

@@ -157,7 +157,7 @@ fn plan_for(policy: &Arc<Policy>, source: &str, target: &str, reason: &str) -> O
     assert!(manager.handle(Input::Policy(policy.clone()), now).is_empty());
     for (id, epoch) in [(&source, LinkEpoch(1)), (&target, LinkEpoch(2))] {
         manager.handle(Input::LinkUp(id.clone(), epoch), now);
-        let hello = ToManager::Hello { software: String::new(), live: vec![] };
+        let hello = ToManager::Hello { software: String::new(), live: vec![], facts: vec![] };
         manager.handle(Input::Message(id.clone(), epoch, hello), now);
     }
     let key = SignedKey { key: [1; 32], signature: vec![], certificate: vec![] };

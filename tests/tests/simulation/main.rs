@@ -4,6 +4,7 @@
 //!
 //! Each seed is one history. `SALLYPORT_SEEDS=N` runs more of them, `SALLYPORT_SEED=N` one alone.
 
+mod facts;
 mod world;
 
 use session::Monotonic;
@@ -31,7 +32,7 @@ fn history(seed: u64) -> World {
 #[test]
 fn nothing_is_left_and_every_record_is_honest() {
     let mut ended = std::collections::BTreeMap::<RecordState, usize>::new();
-    let mut narrowings = 0;
+    let (mut narrowings, mut ended_by_facts) = (0, 0);
     let mut interventions = [0; 2];
     for seed in histories() {
         let world = history(seed);
@@ -39,6 +40,7 @@ fn nothing_is_left_and_every_record_is_honest() {
         assert_eq!(world.unanswered(), 0, "seed {seed}: somebody waits for an answer");
         narrowings += world.narrowings();
         interventions = std::array::from_fn(|n| interventions[n] + world.interventions()[n]);
+        ended_by_facts += world.ended_by_facts();
         for (session, mut states) in world.records() {
             let last = *states.last().expect("a record has a state");
             // It may be narrowed as often as the policy likes, from the grant to the end.
@@ -74,6 +76,7 @@ fn nothing_is_left_and_every_record_is_honest() {
         }
         assert!(narrowings > 0, "no session was narrowed");
         assert!(interventions.iter().all(|count| *count > 0), "cuts, refusals by a hold: {interventions:?}");
+        assert!(ended_by_facts > 0, "no session was ended by a fact");
     }
 }
 

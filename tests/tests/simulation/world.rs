@@ -7,7 +7,8 @@ use std::time::Duration;
 use access::{
     AnswerWhen, HoldChange, Input as ManagerInput, LinkEpoch, Manager, Now, Output as ManagerOutput, Settings, Ticket,
 };
-use policy_lang::{Policy, SourceFile, compile};
+use policy_lang::{Policy, Question, SourceFile, compile};
+use session::facts::{FactChange, FactSaid};
 use session::gateway::{Gateway, Input, Operator, Output, PortId, Stage, Token};
 use session::inside::InsideMessage;
 use session::message::{Counters, SignedKey, ToGateway, ToManager};
@@ -18,8 +19,12 @@ mod administrator;
 
 use administrator::Desk;
 
+use super::facts::Facts;
+
 const POLICY: &str = r#"
 estate abc.net "GROUP A" { timezone Asia/Tokyo }
+fact supervised: Bool = true set by target
+fact alarm: Bool = false set by operator
 gateway rs-1@abc.net { lan 172.16.0.0/12  terminal general-server = 172.16.0.12 }
 gateway rs-2@abc.net { lan 192.168.2.0/24 }
 gateway rs-3@abc.net { lan 192.168.3.0/24 }
@@ -28,7 +33,10 @@ target rs-1@abc.net {
   permit rs-2@abc.net priority 1 { terminals TERMINALS }
   FORBID
 }
-target rs-3@abc.net { limit 5min  permit rs-1@abc.net, rs-2@abc.net priority 1 { terminals any } }
+target rs-3@abc.net {
+  limit 5min
+  permit rs-1@abc.net, rs-2@abc.net priority 1 { terminals any } when { context.supervised && !context.alarm }
+}
 "#;
 
 /// What may happen next.
@@ -86,6 +94,8 @@ pub(crate) struct World {
     troubled: bool,
     store_fails: bool,
     policies: [Arc<Policy>; 4],
+    in_force: usize,
+    facts: Facts,
 }
 
 fn policy(limit: &str, terminals: &str, forbid: &str) -> Arc<Policy> {
@@ -135,6 +145,8 @@ impl World {
             ways: BTreeMap::new(),
             troubled: true,
             store_fails: false,
+            in_force: 0,
+            facts: Facts::default(),
             policies: [
                 policy("10min", "any -> general-server tcp 22-80", ""),
                 policy("10min", "any -> general-server tcp 22-80", "forbid rs-2@abc.net"),
@@ -179,6 +191,7 @@ impl World {
             self.tick_who_is_due();
             self.check_leases();
             self.check_holds();
+            self.check_permits();
         }
         self.now = end;
     }
@@ -215,6 +228,7 @@ impl World {
         match event {
             Event::ToManager(id, epoch, message) => {
                 if self.sites[&id].link == Some(epoch) {
+                    self.facts.heard(&id, &message, self.now);
                     self.tell_manager(ManagerInput::Message(id, epoch, message));
                 }
             }
@@ -242,6 +256,7 @@ impl World {
                     return self.tell_manager(ManagerInput::RecordFailed(ticket, "the disk is full".into()));
                 }
                 for row in rows {
+                    self.facts.recorded(&row);
                     let record = self.records.entry(row.session).or_default();
                     if !record.iter().any(|(seq, _)| *seq == row.seq) {
                         record.push((row.seq, row.state));
@@ -295,6 +310,7 @@ impl World {
     }
 
     fn unlink(&mut self, id: &ApparatusId, epoch: LinkEpoch) {
+        self.facts.link_down(id, self.now);
         self.sites.get_mut(id).expect("a site").link = None;
         self.tell_manager(ManagerInput::LinkDown(id.clone(), epoch));
         self.tell(id, Input::LinkDown);
@@ -309,8 +325,10 @@ impl World {
         let ids: Vec<_> = self.sites.keys().cloned().collect();
         let id = ids[self.random(3) as usize].clone();
         let open = self.sites[&id].brain.sessions().next().map(|view| view.plan.session);
-        let wish = match (self.random(7), open) {
+        let wish = match (self.random(8), open) {
             (0, _) => Operator::Targets,
+            (6, _) => Operator::Facts(Some(self.fact_change("supervised"))),
+            (7, _) => return self.operator_of_the_manager(),
             (1 | 2, Some(session)) => Operator::Close(session),
             (3, Some(session)) => Operator::Cut { session, by: "root".into(), reason: "leak".into() },
             _ => {
@@ -326,6 +344,26 @@ impl World {
             self.waiting.remove(&(id.clone(), token));
             self.soon(&id, Input::OperatorGone(token));
         }
+        self.after(100..60_000, Event::Person);
+    }
+
+    fn fact_change(&mut self, name: &str) -> FactChange {
+        let name = name.to_owned();
+        let lasts = Some(Duration::from_secs(1 + self.random(200))).filter(|_| self.random(2) == 0);
+        match self.random(4) {
+            0 => FactChange::Clear(name),
+            1 => FactChange::Set(FactSaid { name, value: "true".into(), lasts }),
+            _ => FactChange::Set(FactSaid { name, value: "false".into(), lasts }),
+        }
+    }
+
+    fn operator_of_the_manager(&mut self) {
+        let change = self.fact_change("alarm");
+        let about = (self.random(2) == 0).then(|| "rs-3@abc.net".parse().expect("an id"));
+        self.facts.operator(about.as_ref(), &change, self.now);
+        let now = Now { monotonic: self.now, wall: self.wall() };
+        let outputs = self.manager.operator_says(about.as_ref(), &change, now).expect("a fact of the operator");
+        self.carry_out_of_manager(outputs);
         self.after(100..60_000, Event::Person);
     }
 
@@ -345,6 +383,7 @@ impl World {
             3 => self.kill(&id),
             _ => {
                 let which = self.random(4) as usize;
+                self.in_force = which;
                 self.tell_manager(ManagerInput::Policy(self.policies[which].clone()));
             }
         }
@@ -360,6 +399,7 @@ impl World {
         self.tunnels.retain(|_, tunnel| tunnel.gateway != *id);
         self.waiting.retain(|(waiting, _)| waiting != id);
         if let Some(epoch) = link {
+            self.facts.link_down(id, self.now);
             self.tell_manager(ManagerInput::LinkDown(id.clone(), epoch));
         }
         let bereaved: Vec<_> = self.tunnels.keys().copied().collect();
@@ -375,7 +415,12 @@ impl World {
 
     fn tell_manager(&mut self, input: ManagerInput) {
         let now = Now { monotonic: self.now, wall: self.wall() };
-        for output in self.manager.handle(input, now) {
+        let outputs = self.manager.handle(input, now);
+        self.carry_out_of_manager(outputs);
+    }
+
+    fn carry_out_of_manager(&mut self, outputs: Vec<ManagerOutput>) {
+        for output in outputs {
             match output {
                 ManagerOutput::Send(id, epoch, message) => {
                     self.nothing_begins_under_a_hold(&[], Some(&message));
@@ -495,6 +540,35 @@ impl World {
             let lease = self.leases[&view.plan.session];
             assert!(self.now.since(established) <= lease + Duration::from_millis(2), "{view:?} outlives its lease");
         }
+    }
+
+    /// No session without a permit of the policy in force under the facts in force: not at the
+    /// manager, and not at an end that has heard the manager for a second.
+    fn check_permits(&mut self) {
+        let policy = self.policies[self.in_force].clone();
+        let now = jiff::Timestamp::from_millisecond(self.wall().0).expect("a moment");
+        let mut unpermitted = BTreeSet::new();
+        for view in self.manager.sessions() {
+            let (source, target) = (view.plan.source.as_str(), view.plan.target.as_str());
+            let facts = self.facts.as_json(&view.plan.target, self.now);
+            let facts = policy.facts_from_json(&facts).expect("facts of the policy");
+            let question = Question { source, target, now, reason: "", ticket: "", facts: &facts, incident: None };
+            if policy.decide(&question).permit().is_none() {
+                let instructed = view.state == RecordState::SessionDisconnectionIsInstructed;
+                assert!(instructed, "session {} has no permit under {facts:?}", view.plan.session);
+                unpermitted.insert(view.plan.session);
+            }
+        }
+        self.facts.check_ends(unpermitted, self.now, |session| {
+            let holders = self.sites.values().filter(|site| site.link.is_some() && site.brain.is_linked());
+            let open = |site: &Site| site.brain.sessions().any(|v| v.plan.session == session && v.stage == Stage::Open);
+            holders.filter(|site| open(site)).map(|site| site.brain.id().cloned()).collect()
+        });
+    }
+
+    /// How often a fact took something from a live session, or ended one.
+    pub(crate) fn ended_by_facts(&self) -> usize {
+        self.facts.ended
     }
 
     pub(crate) fn open_sessions(&self) -> Vec<String> {

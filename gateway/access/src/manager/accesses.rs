@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use policy_lang::{Decision, FactValues, Fingerprint};
+use policy_lang::{Decision, Fingerprint};
 use session::message::{Ask, Counters, EndCause, SignedKey, ToGateway};
 use session::record::{RecordEntry, RecordState};
-use session::{ApparatusId, End, Monotonic, SessionId, SessionPlan};
+use session::{ApparatusId, End, Monotonic, SessionId, SessionPlan, Timestamp};
 
+use super::facts::needed;
 use super::{After, AnswerWhen, Manager, Now, Output, PERMISSION_TIME, View};
 use crate::plan::{plan, question};
 
@@ -50,6 +51,8 @@ pub(super) struct Access {
     plan: Arc<SessionPlan>,
     /// The policy that the plan was last held against.
     revision: Fingerprint,
+    /// When the limits of the plan were found.
+    found: Timestamp,
     key: SignedKey,
     stage: Stage,
     granted: bool,
@@ -66,6 +69,10 @@ pub(super) struct Access {
 impl Access {
     pub(super) fn asked(&self) -> &Asked {
         &self.asked
+    }
+
+    pub(super) fn plan(&self) -> &SessionPlan {
+        &self.plan
     }
 
     pub(super) fn view(&self) -> View {
@@ -105,13 +112,13 @@ impl Manager {
         };
         let number = self.settings.next_session;
         self.settings.next_session = SessionId(number.0 + 1);
-        let facts = FactValues::new();
-        let decision =
-            policy.decide(&question(asked.source.as_str(), asked.target.as_str(), now.wall, &asked.reason, &facts));
-        let permit = match decision {
+        let facts = self.facts.of(&policy, asked.source.as_str(), asked.target.as_str(), now);
+        let question = question(asked.source.as_str(), asked.target.as_str(), now.wall, &asked.reason, &facts);
+        let permit = match policy.decide(&question) {
             Decision::Permit(permit) => permit,
             Decision::Denial(denial) => {
-                return self.deny(number, asked, RecordState::Denied, denial.to_string(), now, out);
+                let why = format!("{denial}{}", needed(&policy, &question));
+                return self.deny(number, asked, RecordState::Denied, why, now, out);
             }
         };
         if let Some(why) = self.held(&asked.source, &asked.target) {
@@ -128,6 +135,7 @@ impl Manager {
         let mut access = Access {
             plan,
             revision: *policy.fingerprint(),
+            found: now.wall,
             key,
             stage: Stage::Recording,
             granted: false,
@@ -139,7 +147,8 @@ impl Manager {
             state: RecordState::StandbyForAccess,
             asked,
         };
-        let detail = because(&access.plan, &access.revision, &access.asked.reason);
+        let rested_on = self.facts.words(&policy, access.plan.source.as_str(), access.plan.target.as_str(), now);
+        let detail = because(&access.plan, &access.revision, &access.asked.reason) + &rested_on;
         let row = access.row(RecordState::StandbyForAccess, now, detail);
         self.accesses.insert(number, access);
         self.record(vec![row.clone()], After::AskTarget(number, vec![row]), out);
@@ -251,7 +260,7 @@ impl Manager {
         // The limit counts from now, and time has passed since it was found: a session that may
         // last until five o'clock ends at five.
         if let Some(policy) = self.policy.clone() {
-            self.decide_again(session, &policy, now, out);
+            self.decide_again(session, &policy, None, now, out);
         }
     }
 
@@ -410,6 +419,7 @@ impl Manager {
 
     /// A gateway is no longer who it was: its sessions end.
     pub(super) fn revoked(&mut self, id: &ApparatusId, now: Now, out: &mut Vec<Output>) {
+        self.facts_revoked(id, now, out);
         let sessions: Vec<SessionId> = self.accesses.keys().copied().filter(|s| self.is_established(*s, id)).collect();
         for session in sessions {
             self.instruct(

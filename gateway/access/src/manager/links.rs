@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use policy_lang::FactValues;
 use session::directory::{Choice, OperationState};
 use session::message::ToGateway;
 use session::{ApparatusId, Monotonic, SessionId};
@@ -59,6 +58,7 @@ impl Manager {
             return;
         }
         self.links.remove(id);
+        self.facts.unlinked(id, now);
         self.party_unlinked(id, now, out);
         self.refresh_directory(out);
     }
@@ -81,7 +81,9 @@ impl Manager {
     /// The targets for which some permit names `source` (Fig. 10).
     pub(super) fn selection(&self, source: &ApparatusId, now: Now) -> Vec<Choice> {
         let Some(policy) = &self.policy else { return Vec::new() };
-        let rows = policy.selection(source.as_str(), timestamp(now.wall), &FactValues::new());
+        let rows = policy.selection_by(source.as_str(), timestamp(now.wall), |target| {
+            self.facts.of(policy, source.as_str(), &target.id, now)
+        });
         rows.into_iter()
             .filter_map(|row| {
                 let target: ApparatusId = row.target.id.parse().ok()?;

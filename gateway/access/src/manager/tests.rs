@@ -46,7 +46,7 @@ fn manager(linked: &[&str]) -> Manager {
     for (n, gateway) in linked.iter().enumerate() {
         let epoch = LinkEpoch(n as u64 + 1);
         manager.handle(Input::LinkUp(id(gateway), epoch), NOW);
-        says(&mut manager, gateway, epoch, ToManager::Hello { software: String::new(), live: vec![] });
+        says(&mut manager, gateway, epoch, ToManager::Hello { software: String::new(), live: vec![], facts: vec![] });
     }
     manager
 }
@@ -317,6 +317,30 @@ fn time_that_passes_narrows_nothing() {
     assert_eq!(rows(&outputs), [""; 0], "{outputs:?}");
 }
 
+/// A policy may permit more to whoever asks than to whoever is inside.
+#[test]
+fn what_goes_with_the_establishment_is_in_the_record() {
+    let text = POLICY.replace(
+        "terminals any -> server tcp 22 }",
+        "terminals any -> server tcp 22 }\n  permit rs-2@abc.net { terminals any -> server tcp 443 } \
+         when { action != Action::\"keepOpen\" }",
+    );
+    let mut manager = manager(&["rs-2@abc.net", "rs-1@abc.net"]);
+    manager.handle(Input::Policy(policy(&text)), NOW);
+    let outputs = says(&mut manager, "rs-2@abc.net", LinkEpoch(1), request("rs-1@abc.net"));
+    assert_eq!(allowlist(&manager).len(), 2);
+    manager.handle(Input::Recorded(ticket(&outputs)), NOW);
+    let ok = ToManager::PermissionOk { session: SessionId(1), key: key(), paths: vec![] };
+    says(&mut manager, "rs-1@abc.net", LinkEpoch(2), ok);
+    let outputs = says(&mut manager, "rs-2@abc.net", LinkEpoch(1), ToManager::Established { session: SessionId(1) });
+    assert_eq!(allowlist(&manager), ["any -> 172.16.0.12 tcp 22"]);
+    let [_, (state, why)] = &details(&outputs)[..] else { panic!("{outputs:?}") };
+    assert_eq!(*state, "session is narrowed");
+    for words in ["an open session less than it permits to open", "no more whole: any -> 172.16.0.12 tcp 443"] {
+        assert!(why.contains(words), "{why} does not say {words}");
+    }
+}
+
 #[test]
 fn a_gateway_that_comes_back_hears_what_it_missed() {
     // The policy that it missed -> what it is told after the welcome.
@@ -327,7 +351,7 @@ fn a_gateway_that_comes_back_hears_what_it_missed() {
         manager.handle(Input::LinkDown(id("rs-2@abc.net"), LinkEpoch(1)), NOW);
         manager.handle(Input::Policy(policy(&missed)), NOW);
         manager.handle(Input::LinkUp(id("rs-2@abc.net"), LinkEpoch(8)), NOW);
-        let hello = ToManager::Hello { software: String::new(), live: vec![SessionId(1)] };
+        let hello = ToManager::Hello { software: String::new(), live: vec![SessionId(1)], facts: vec![] };
         let outputs = says(&mut manager, "rs-2@abc.net", LinkEpoch(8), hello);
         assert_eq!(sent(&outputs)[..2], ["rs-2@abc.net Welcome".to_owned(), format!("rs-2@abc.net {told}")]);
     }

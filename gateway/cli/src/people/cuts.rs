@@ -1,16 +1,16 @@
 //! `sallyport session cut`, `release`, `holds` and `watch`: sessions that somebody ends, keeps from
 //! beginning, or looks after.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{ArgGroup, Args};
 use session::hold::Scope;
 use session::{ApparatusId, SessionId};
-use wire::control::{AskError, ControlRequest, CutReply, HoldRow, SessionEvent, SessionHappening, Watched, Whose, ask};
+use wire::control::{ControlRequest, CutReply, HoldRow, SessionEvent, SessionHappening, Watched, Whose, ask};
 
-use super::{Ask, show};
-use crate::output::{Format, duration, printable, table};
+use super::{Ask, refused, show};
+use crate::colour::println;
+use crate::output::{Format, duration, flush, json_line, printable, table};
 
 /// What is cut.
 #[derive(Args)]
@@ -68,24 +68,25 @@ pub(crate) fn cut(Cut { session, all: _, target, source, hold, reason, ask }: Cu
     };
     show(&ask, whose, &request, |CutReply { sessions, hold }: &CutReply| {
         for row in sessions {
-            println!("session {} from {} to {}: {}", row.session, row.source, row.target, row.state);
+            println!("session {} from {} to {}: {}", row.session, row.source, row.target, printable(&row.state))?;
         }
         if sessions.is_empty() {
-            println!("no session to cut");
+            println!("no session to cut")?;
         }
         if let Some(HoldRow { scope, by, since, .. }) = hold {
             println!(
                 "new sessions {scope} are held by {} since {since}; `session release` releases them",
                 printable(by)
-            );
+            )?;
         }
+        Ok(())
     })
 }
 
 pub(crate) fn release(Release { all: _, target, source, ask }: Release) -> anyhow::Result<ExitCode> {
     let request = ControlRequest::SessionRelease { scope: scope(target, source) };
     show(&ask, Whose::Manager, &request, |HoldRow { scope, by, since, .. }: &HoldRow| {
-        println!("new sessions {scope} may begin again; {} held them since {since}", printable(by));
+        println!("new sessions {scope} may begin again; {} held them since {since}", printable(by))
     })
 }
 
@@ -93,7 +94,7 @@ pub(crate) fn holds(ask: &Ask) -> anyhow::Result<ExitCode> {
     show(ask, Whose::Manager, &ControlRequest::SessionHolds, |holds: &Vec<HoldRow>| {
         let row = |hold: &HoldRow| [hold.scope.to_string(), hold.by.clone(), hold.since.clone(), hold.reason.clone()];
         let rows: Vec<_> = holds.iter().map(row).collect();
-        table(["New sessions", "Held by", "Since", "Why"], &rows);
+        table(["New sessions", "Held by", "Since", "Why"], &rows)
     })
 }
 
@@ -104,23 +105,18 @@ pub(crate) fn watch(session: SessionId, asking: &Ask) -> anyhow::Result<ExitCode
         let mut after = 0;
         loop {
             let request = ControlRequest::SessionWatch { session, after };
-            let watched: Watched = match ask(&asking.data, Whose::Gateway, &request).await {
+            let watched: Watched = match ask(&asking.data.data, Whose::Gateway, &request).await {
                 Ok(watched) => watched,
-                Err(AskError::Refused(why)) => {
-                    eprintln!("error: {}", printable(&why));
-                    return Ok(ExitCode::FAILURE);
-                }
-                Err(error) => return Err(error.into()),
+                Err(error) => return refused(error),
             };
-            let mut out = std::io::stdout().lock();
             for event in &watched.events {
                 match asking.format {
-                    Format::Text => writeln!(out, "{}", said(event))?,
-                    Format::Json => writeln!(out, "{}", serde_json::to_string(event)?)?,
+                    Format::Text => println!("{}", said(event))?,
+                    Format::Json => println!("{}", json_line(event)?)?,
                 }
             }
             // Who reads it through a pipe wants each line when it happens.
-            out.flush()?;
+            flush()?;
             if watched.ended {
                 return Ok(ExitCode::SUCCESS);
             }
@@ -131,9 +127,9 @@ pub(crate) fn watch(session: SessionId, asking: &Ask) -> anyhow::Result<ExitCode
 
 fn said(SessionEvent { at, what }: &SessionEvent) -> String {
     match what {
-        SessionHappening::State { state, remaining_seconds: None } => format!("{at}  {state}"),
+        SessionHappening::State { state, remaining_seconds: None } => format!("{at}  {}", printable(state)),
         SessionHappening::State { state, remaining_seconds: Some(left) } => {
-            format!("{at}  {state}, {} left", duration(*left))
+            format!("{at}  {}, {} left", printable(state), duration(*left))
         }
         SessionHappening::Warning { remaining_seconds: left } => {
             format!("{at}  warning: the session will be cut in {}", duration(*left))

@@ -1,5 +1,6 @@
 //! `sallyport policy check --explain`: what a code means, and how to mend it.
 
+use std::io;
 use std::process::ExitCode;
 
 use anyhow::{anyhow, bail};
@@ -31,8 +32,8 @@ impl Explained {
 pub(super) fn explain(word: &str, format: CheckFormat) -> anyhow::Result<ExitCode> {
     let all = word.eq_ignore_ascii_case("all");
     match format {
-        CheckFormat::Text if all => Code::ALL.iter().copied().for_each(headline),
-        CheckFormat::Text => print(one(word)?),
+        CheckFormat::Text if all => Code::ALL.iter().copied().try_for_each(headline)?,
+        CheckFormat::Text => print(one(word)?)?,
         CheckFormat::Json if all => json(&Code::ALL.iter().copied().map(Explained::of).collect::<Vec<_>>())?,
         CheckFormat::Json => json(&Explained::of(one(word)?))?,
         CheckFormat::Sarif | CheckFormat::Github => bail!("an explanation is printed as `text` or `json`"),
@@ -45,28 +46,28 @@ fn one(word: &str) -> anyhow::Result<Code> {
 }
 
 /// `P014  error    an unknown gateway or client`
-fn headline(code: Code) {
+fn headline(code: Code) -> io::Result<()> {
     let severity = code.severity();
     let style = match severity {
         Severity::Error => RED,
         Severity::Warning => YELLOW,
     };
-    println!("{HEADING}{code}{HEADING:#}  {style}{:<7}{style:#}  {}", severity.to_string(), code.meaning());
+    println!("{HEADING}{code}{HEADING:#}  {style}{:<7}{style:#}  {}", severity.to_string(), code.meaning())
 }
 
-fn print(code: Code) {
-    headline(code);
-    let Some(Explanation { about, example, mend, mended }) = code.explanation() else { return };
-    prose(about);
-    policy(example);
-    prose(mend);
-    policy(mended);
+fn print(code: Code) -> io::Result<()> {
+    headline(code)?;
+    let Some(Explanation { about, example, mend, mended }) = code.explanation() else { return Ok(()) };
+    prose(about)?;
+    policy(example)?;
+    prose(mend)?;
+    policy(mended)
 }
 
-fn prose(text: &str) {
-    println!("\n{}", textwrap::fill(text, Options::new(100).break_words(false)));
+fn prose(text: &str) -> io::Result<()> {
+    println!("\n{}", textwrap::fill(text, Options::new(100).break_words(false)))
 }
 
-fn policy(text: &str) {
-    println!("\n{}", textwrap::indent(text, "    ").trim_end());
+fn policy(text: &str) -> io::Result<()> {
+    println!("\n{}", textwrap::indent(text, "    ").trim_end())
 }

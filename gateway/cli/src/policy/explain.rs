@@ -7,11 +7,12 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use clap::Args;
 use jiff::Timestamp;
-use policy_lang::{Advice, Decision, NearPair, Policy, Question, Reach};
+use policy_lang::{Advice, Decision, NearPair, Policy, Question, Reach, compile};
 use serde::Serialize;
 
-use super::{ERRORS, Read, UNUSABLE, read, render};
-use crate::output::{Format, duration, json};
+use super::{ERRORS, UNUSABLE, policy_of};
+use crate::colour::{eprintln, println};
+use crate::output::{Format, duration, json, printable};
 
 mod advice;
 
@@ -64,17 +65,7 @@ struct Answer {
 }
 
 pub(super) fn run(args: &Explain) -> anyhow::Result<ExitCode> {
-    let (sources, compilation) = match read(&args.directory)? {
-        Read::Compiled(sources, compilation) => (sources, compilation),
-        Read::NotText(diagnostics) => {
-            render::all(&args.directory, &[], &diagnostics);
-            return Ok(ExitCode::from(ERRORS));
-        }
-    };
-    let Some(policy) = &compilation.policy else {
-        render::all(&args.directory, &sources, &compilation.diagnostics);
-        return Ok(ExitCode::from(ERRORS));
-    };
+    let Some(policy) = &policy_of(&args.directory, compile)? else { return Ok(ExitCode::from(ERRORS)) };
     let facts = policy.facts_from_json(args.context.as_deref().unwrap_or("{}")).context("--context")?;
     let question = Question {
         source: &args.from,
@@ -110,7 +101,7 @@ pub(super) fn run(args: &Explain) -> anyhow::Result<ExitCode> {
                 })
             }
             Err(error) => {
-                eprintln!("error: --packet: {error}");
+                eprintln!("error: --packet: {}", printable(&error.to_string()));
                 return Ok(ExitCode::from(UNUSABLE));
             }
         },
@@ -168,29 +159,30 @@ fn print(
     if args.format == Format::Json {
         return json(&answer);
     }
-    println!("{} -> {}: {}", args.from, args.to, answer.decision);
+    let mut lines = vec![format!("{} -> {}: {}", args.from, args.to, answer.decision)];
     if let Some(why) = &answer.why {
-        println!("  {why}");
+        lines.push(format!("  {why}"));
     }
     if !answer.rules.is_empty() {
-        println!("  rules     {}", answer.rules.join(", "));
+        lines.push(format!("  rules     {}", answer.rules.join(", ")));
     }
     if let Some(priority) = answer.priority {
-        println!("  priority  {priority}");
+        lines.push(format!("  priority  {priority}"));
     }
     if let Some(seconds) = answer.limit_seconds {
-        println!("  limit     {}", duration(seconds));
+        lines.push(format!("  limit     {}", duration(seconds)));
     }
     if let (Some(verdict), Some(packet)) = (answer.packet, &args.packet) {
         let by = answer.packet_rules.map_or(String::new(), |rules| format!(" by {}", rules.join(", ")));
-        println!("  packet    {packet}: {verdict}{by}");
+        lines.push(format!("  packet    {packet}: {verdict}{by}"));
         if let Some(why) = packet_why {
-            println!("            {why}");
+            lines.push(format!("            {why}"));
         }
     }
     if let Some(advice) = &answer.advice {
-        advice::print(policy, advice);
+        lines.extend(advice::lines(policy, advice));
     }
-    advice::print_pairs(&answer.near_pairs);
+    lines.extend(advice::pairs(&answer.near_pairs));
+    lines.iter().try_for_each(|line| println!("{}", printable(line)))?;
     Ok(())
 }

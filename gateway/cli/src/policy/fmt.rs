@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Read as _, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -14,12 +14,16 @@ use serde::Serialize;
 use similar::TextDiff;
 
 use super::{ERRORS, UNUSABLE, findings, render};
+use crate::colour::eprintln;
+use crate::output::{self, printable, visible};
 use crate::report::{Finding, Level, Region, Root, Rule, github, sarif};
 
 mod replace;
 
 /// The path that stands for standard input and output.
 const STANDARD: &str = "-";
+/// The most that one file may hold, as much as a whole policy.
+const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 #[derive(Args)]
 pub(crate) struct Fmt {
@@ -49,18 +53,27 @@ enum Format {
 }
 
 pub(crate) fn run(args: &Fmt) -> anyhow::Result<ExitCode> {
-    let mut out = io::stdout().lock();
+    let mut out = output::raw();
     let code = if args.paths.iter().any(|path| path.as_os_str() == STANDARD) {
         ensure!(args.paths.len() == 1, "`{STANDARD}` is standard input, and stands alone");
         ensure!(args.format == Format::Text, "standard input becomes text; `--format` is for files");
-        let mut bytes = Vec::new();
-        io::stdin().read_to_end(&mut bytes).context("standard input cannot be read")?;
+        let bytes = bounded(io::stdin().lock()).context("standard input cannot be read")?;
         standard(args.check, bytes, &mut out)?
     } else {
         files(args, &mut out)?
     };
     out.flush()?;
     Ok(ExitCode::from(code))
+}
+
+/// All that there is to read, unless it is more than a policy may hold.
+fn bounded(from: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it holds more than 64 MiB"));
+    }
+    Ok(bytes)
 }
 
 /// Standard input to `out`; the exit code.
@@ -144,7 +157,7 @@ fn tell(check: bool, sources: &[SourceFile], outcomes: &[Outcome], out: &mut imp
     let changed: Vec<&str> = outcomes.iter().filter(|o| o.changed).map(|o| o.file.as_str()).collect();
     if !check {
         for file in &changed {
-            writeln!(out, "formatted {file}")?;
+            writeln!(out, "formatted {}", printable(file))?;
         }
     }
     let all = outcomes.len();
@@ -160,7 +173,7 @@ fn tell(check: bool, sources: &[SourceFile], outcomes: &[Outcome], out: &mut imp
     let diagnostics: Vec<Diagnostic> = outcomes.iter().flat_map(|o| o.diagnostics.iter().cloned()).collect();
     unreadable(sources, &diagnostics);
     for error in outcomes.iter().filter_map(|o| o.error.as_ref()) {
-        eprintln!("error: {error}");
+        eprintln!("error: {}", printable(error));
     }
     Ok(())
 }
@@ -231,8 +244,13 @@ fn gather(paths: &[PathBuf]) -> anyhow::Result<Gathered> {
 impl Gathered {
     /// A policy's files as `policy check` finds them, or the one file that a path leads to.
     fn path(&mut self, path: &Path) -> anyhow::Result<()> {
-        if fs::metadata(path).is_ok_and(|metadata| !metadata.is_dir()) {
-            let bytes = fs::read(path).with_context(|| format!("`{}` cannot be read", path.display()))?;
+        if let Ok(metadata) = fs::metadata(path)
+            && !metadata.is_dir()
+        {
+            // A pipe would be waited for, a device has no end.
+            ensure!(metadata.is_file(), "`{}` is no regular file", path.display());
+            let bytes = fs::File::open(path).and_then(bounded);
+            let bytes = bytes.with_context(|| format!("`{}` cannot be read", path.display()))?;
             match SourceFile::from_bytes(path.display().to_string(), bytes) {
                 Ok(source) => self.sources.push(source),
                 Err(diagnostic) => self.no_text.push(*diagnostic),
@@ -258,18 +276,7 @@ impl Gathered {
 /// What would change, as `diff -u` shows it; empty if nothing would.
 fn diff(source: &SourceFile, canonical: &str) -> String {
     let diff = TextDiff::from_lines(source.text.as_str(), canonical);
-    let text = diff.unified_diff().context_radius(3).header(&source.path, &source.path).to_string();
-    text.chars().map(visible).collect()
-}
-
-/// A sign that a terminal would obey, as a picture of it: most of what changes is white space.
-fn visible(c: char) -> char {
-    match c {
-        '\n' | '\t' => c,
-        '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(c)).unwrap_or(c),
-        _ if c.is_control() => char::REPLACEMENT_CHARACTER,
-        _ => c,
-    }
+    visible(&diff.unified_diff().context_radius(3).header(&source.path, &source.path).to_string())
 }
 
 #[cfg(test)]

@@ -9,10 +9,11 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
-use policy_lang::{Act, Policy, Question};
+use policy_lang::{Act, Policy, Question, compile};
 use serde::{Deserialize, Serialize};
 
-use super::{ERRORS, Read, read, render};
+use super::{ERRORS, policy_of};
+use crate::colour::println;
 
 #[derive(Args)]
 pub(crate) struct Lower {
@@ -75,17 +76,7 @@ struct Decided {
 }
 
 pub(super) fn run(args: &Lower) -> anyhow::Result<ExitCode> {
-    let (sources, compilation) = match read(&args.directory)? {
-        Read::Compiled(sources, compilation) => (sources, compilation),
-        Read::NotText(diagnostics) => {
-            render::all(&args.directory, &[], &diagnostics);
-            return Ok(ExitCode::from(ERRORS));
-        }
-    };
-    let Some(policy) = &compilation.policy else {
-        render::all(&args.directory, &sources, &compilation.diagnostics);
-        return Ok(ExitCode::from(ERRORS));
-    };
+    let Some(policy) = &policy_of(&args.directory, compile)? else { return Ok(ExitCode::from(ERRORS)) };
     let asks = match &args.requests {
         None => vec![],
         Some(path) => asks(path)?,
@@ -110,9 +101,9 @@ pub(super) fn run(args: &Lower) -> anyhow::Result<ExitCode> {
         let decisions: Vec<&Decided> = decided.iter().map(|(decided, _)| decided).collect();
         write(&args.out.join("decisions.json"), &serde_json::to_vec_pretty(&decisions)?)?;
     }
-    println!("{}: policies.cedar, schema.cedarschema, entities.json", args.out.display());
+    println!("{}: policies.cedar, schema.cedarschema, entities.json", args.out.display())?;
     if !decided.is_empty() {
-        println!("{}: {} requests, and decisions.json", args.out.join("requests").display(), decided.len());
+        println!("{}: {} requests, and decisions.json", args.out.join("requests").display(), decided.len())?;
     }
     Ok(ExitCode::SUCCESS)
 }

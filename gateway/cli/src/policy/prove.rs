@@ -9,9 +9,10 @@ use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use policy_lang::proof::{Piece, Refutation, Slice};
-use policy_lang::{Action, Policy};
+use policy_lang::{Action, Policy, compile};
 
-use super::{ERRORS, Read, read, render};
+use super::{ERRORS, policy_of};
+use crate::colour::{eprintln, print};
 use crate::output::{Format, json};
 
 mod cache;
@@ -86,14 +87,14 @@ fn shown(limit: Duration) -> String {
 
 pub(super) fn run(args: &Prove) -> anyhow::Result<ExitCode> {
     if let Some(cvc5) = &args.worker {
-        worker::run(cvc5)?;
+        worker::run(cvc5, args.options.timeout)?;
         return Ok(ExitCode::SUCCESS);
     }
     let Some(directory) = &args.directory else { bail!("no directory") };
-    let Some(policy) = compiled(directory)? else { return Ok(ExitCode::from(ERRORS)) };
+    let Some(policy) = policy_of(directory, compile)? else { return Ok(ExitCode::from(ERRORS)) };
     let before = match &args.before {
         None => None,
-        Some(directory) => match compiled(directory)? {
+        Some(directory) => match policy_of(directory, compile)? {
             Some(policy) => Some(policy),
             None => return Ok(ExitCode::from(ERRORS)),
         },
@@ -101,7 +102,7 @@ pub(super) fn run(args: &Prove) -> anyhow::Result<ExitCode> {
     let claims = told_of(Wanted { policy: &policy, before: before.as_ref(), nevers: &args.never }, &args.options)?;
     match args.format {
         Format::Json => json(&claims)?,
-        Format::Text => print!("{}", lines(&claims)),
+        Format::Text => print!("{}", lines(&claims))?,
     }
     Ok(exit_code(&claims))
 }
@@ -132,21 +133,6 @@ fn exit_code(claims: &[Claim]) -> ExitCode {
         ExitCode::from(NOT_DECIDED)
     } else {
         ExitCode::SUCCESS
-    }
-}
-
-fn compiled(directory: &std::path::Path) -> anyhow::Result<Option<Policy>> {
-    match read(directory)? {
-        Read::Compiled(sources, compilation) => {
-            if compilation.policy.is_none() {
-                render::all(directory, &sources, &compilation.diagnostics);
-            }
-            Ok(compilation.policy)
-        }
-        Read::NotText(diagnostics) => {
-            render::all(directory, &[], &diagnostics);
-            Ok(None)
-        }
     }
 }
 
@@ -190,9 +176,8 @@ impl Prover {
     fn find(options: &Options) -> anyhow::Result<Self> {
         let cvc5 = std::env::var("CVC5").ok().filter(|path| !path.is_empty()).unwrap_or_else(|| "cvc5".into());
         let version = Command::new(&cvc5).arg("--version").output();
-        let version = version.map_err(|error| anyhow!("the solver `{cvc5}` cannot be started ({error})"))?;
-        let version = String::from_utf8_lossy(&version.stdout).lines().next().unwrap_or_default().to_owned();
-        if !version.contains("cvc5") {
+        let version = version.map_err(|error| anyhow!("the solver `{cvc5}` cannot be started ({error})"))?.stdout;
+        if !String::from_utf8_lossy(&version).lines().next().is_some_and(|line| line.contains("cvc5")) {
             bail!("`{cvc5}` is not the solver cvc5");
         }
         let directory = match (&options.cache, options.no_cache) {
@@ -201,8 +186,16 @@ impl Prover {
             (None, false) => Cache::usual(),
         };
         let program = std::env::current_exe().context("this program's own path")?;
+        // A solver that cannot be told from another one is asked every time.
+        let cache = match cache::identity(&cvc5, &version) {
+            Ok(solver) => Cache::new(directory, solver),
+            Err(error) => {
+                tracing::debug!(%error, "there is no cache of proofs: the solver cannot be read");
+                Cache::new(None, String::new())
+            }
+        };
         let pool = Pool { program, cvc5, timeout: options.timeout };
-        Ok(Self { pool, cache: Cache::new(directory, version) })
+        Ok(Self { pool, cache })
     }
 
     /// All claims about a policy: each `never`, that no rule errs, and that it allows no more than
@@ -266,8 +259,8 @@ fn told(
         (true, true) => Verdict::Proved,
     };
     let counterexamples = counterexamples.iter().map(|(refutation, _)| Counter::of(policy, refutation)).collect();
-    let (claim, place, compares) = (open.claim.clone(), open.place.clone(), open.before.is_some());
-    Ok(Claim { claim, place, compares, verdict, counterexamples, notes })
+    let (claim, place) = (open.claim.clone(), open.place.clone());
+    Ok(Claim { claim, place, verdict, counterexamples, notes })
 }
 
 /// Whether a counterexample tells a reader no more than an earlier one: an error of the same rules,

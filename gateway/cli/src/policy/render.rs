@@ -1,6 +1,7 @@
 //! Draws diagnostics at their place in the policy, on standard error.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 
 use miette::{
@@ -10,23 +11,25 @@ use miette::{
 use policy_lang::{Diagnostic, Severity, SourceFile};
 
 use crate::colour::{self, HEADING, eprintln};
+use crate::output::{printable, visible};
 
 /// Draws every diagnostic, then how many there are.
 pub(super) fn all(directory: &Path, sources: &[SourceFile], diagnostics: &[Diagnostic]) {
     for diagnostic in diagnostics {
         let text = sources.iter().find(|source| source.path == diagnostic.file).map_or("", |source| &source.text);
-        let path = directory.join(&diagnostic.file).display().to_string();
-        let drawn = Drawn { source: Source { path, text }, diagnostic };
+        let path = printable(&directory.join(&diagnostic.file).display().to_string());
         let mut report = String::new();
-        match handler().render_report(&mut report, &drawn) {
+        match handler().render_report(&mut report, &Drawn::of(path, text, diagnostic)) {
             Ok(()) => eprintln!("{report}"),
-            Err(fmt::Error) => eprintln!("{diagnostic}"),
+            Err(fmt::Error) => eprintln!("{}", visible(&diagnostic.to_string())),
         }
     }
     let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
     let warnings = diagnostics.len() - errors;
     if !diagnostics.is_empty() {
-        eprintln!("{HEADING}{errors} errors, {warnings} warnings{HEADING:#}");
+        let plural = |count| if count == 1 { "" } else { "s" };
+        let (many, more) = (plural(errors), plural(warnings));
+        eprintln!("{HEADING}{errors} error{many}, {warnings} warning{more}{HEADING:#}");
     }
 }
 
@@ -37,12 +40,12 @@ fn handler() -> GraphicalReportHandler {
 
 /// A file, whose columns are counted in characters as everywhere else, and not in bytes.
 #[derive(Debug)]
-struct Source<'s> {
+struct Source {
     path: String,
-    text: &'s str,
+    text: String,
 }
 
-impl SourceCode for Source<'_> {
+impl SourceCode for Source {
     fn read_span<'a>(
         &'a self,
         span: &SourceSpan,
@@ -61,13 +64,35 @@ impl SourceCode for Source<'_> {
 
 #[derive(Debug)]
 struct Drawn<'d> {
-    source: Source<'d>,
+    source: Source,
+    /// The place in the text as it is shown.
+    place: Range<usize>,
+    message: String,
+    label: String,
+    help: Option<String>,
     diagnostic: &'d Diagnostic,
+}
+
+impl<'d> Drawn<'d> {
+    /// A diagnostic and its text without what a terminal would obey. Pictures of such signs take
+    /// more bytes than the signs: the place moves with them.
+    fn of(path: String, text: &str, diagnostic: &'d Diagnostic) -> Self {
+        let shown = |text: &str| visible(&text.replace("\r\n", "\n"));
+        let moved = |at: usize| text.get(..at).map_or(at, |before| shown(before).len());
+        Self {
+            source: Source { path, text: shown(text) },
+            place: moved(diagnostic.span.start)..moved(diagnostic.span.end),
+            message: visible(&diagnostic.message),
+            label: visible(&diagnostic.label),
+            help: diagnostic.help.as_deref().map(visible),
+            diagnostic,
+        }
+    }
 }
 
 impl fmt::Display for Drawn<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.diagnostic.message)
+        f.write_str(&self.message)
     }
 }
 
@@ -86,7 +111,7 @@ impl miette::Diagnostic for Drawn<'_> {
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.diagnostic.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+        self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
@@ -94,7 +119,7 @@ impl miette::Diagnostic for Drawn<'_> {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let place = self.diagnostic.span.clone();
-        Some(Box::new(std::iter::once(LabeledSpan::new_with_span(Some(self.diagnostic.label.clone()), place))))
+        let label = LabeledSpan::new_with_span(Some(self.label.clone()), self.place.clone());
+        Some(Box::new(std::iter::once(label)))
     }
 }

@@ -8,6 +8,7 @@ use clap::Args;
 use wire::control::{ControlRequest, GitRevision, PolicyMetrics, PolicyStatus, Whose, ask};
 
 use super::{ERRORS, UNUSABLE};
+use crate::colour::{eprintln, print};
 use crate::output::{Format, json, printable};
 
 #[derive(Args)]
@@ -32,7 +33,7 @@ pub(super) fn run(args: &Status) -> anyhow::Result<ExitCode> {
     };
     match args.format {
         Format::Json => json(&status)?,
-        Format::Text => print!("{}", text(&status)),
+        Format::Text => print!("{}", text(&status))?,
     }
     Ok(if status.refused.is_some() { ExitCode::from(ERRORS) } else { ExitCode::SUCCESS })
 }
@@ -55,7 +56,8 @@ fn text(status: &PolicyStatus) -> String {
         lines.extend(refused.errors.iter().map(|error| format!("           {error}")));
         let more = refused.total.saturating_sub(refused.errors.len());
         if more > 0 {
-            lines.push(format!("           and {more} errors more; `sallyport policy check {directory}` shows all"));
+            let errors = if more == 1 { "error" } else { "errors" };
+            lines.push(format!("           and {more} {errors} more; `sallyport policy check {directory}` shows all"));
         }
     }
     lines.extend(counted(metrics));
@@ -75,7 +77,7 @@ fn counted(metrics: &PolicyMetrics) -> [String; 3] {
     let PolicyMetrics { last_cut, last_shortened, last_narrowed, .. } = metrics;
     let PolicyMetrics { sessions_cut, sessions_shortened, sessions_narrowed, .. } = metrics;
     [
-        format!("loads      {reloads} took effect, {refusals} were refused; the last took {last_load_ms} ms{felt}"),
+        format!("loads      {reloads} took effect, {refusals} refused; the last took {last_load_ms} ms{felt}"),
         format!(
             "sessions   {last_cut} cut, {last_shortened} shortened, {last_narrowed} narrowed by the policy in force"
         ),
@@ -120,9 +122,9 @@ in force   3f2a3f2a3f2a since 2026-01-02T13:45:24.042Z
 from       /etc/sallyport/policies (commit 90a890a890a8, branch main, with changes that are not in it)
 holds      3 gateways, 2 targets, 5 rules
 refused    77b177b177b1 since 2026-01-02T14:00:00.000Z
-           kyoto.gate:7:12 P014 error: unknown gateway `rs-9@abc.net`\u{fffd}
+           kyoto.gate:7:12 P014 error: unknown gateway `rs-9@abc.net`␛
            and 2 errors more; `sallyport policy check /etc/sallyport/policies` shows all
-loads      4 took effect, 1 were refused; the last took 12 ms, 140 ms after the last change
+loads      4 took effect, 1 refused; the last took 12 ms, 140 ms after the last change
 sessions   1 cut, 0 shortened, 0 narrowed by the policy in force
            2 cut, 0 shortened, 1 narrowed in all
 ";

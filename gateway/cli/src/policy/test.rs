@@ -1,5 +1,6 @@
 //! `sallyport policy test`: does the policy say what its tests expect, and keep its nevers?
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,7 +10,7 @@ use serde::Serialize;
 
 use super::{ERRORS, Read, cases, findings, read, render};
 use crate::colour::{GREEN, RED, YELLOW, print, println};
-use crate::output::json;
+use crate::output::{json, printable};
 use crate::report::{github, junit, sarif};
 
 /// How many requests the nevers of a policy may take: some seconds' work.
@@ -59,6 +60,13 @@ struct Report {
     coverage: Option<Coverage>,
 }
 
+/// The same for a policy that has errors: nothing was run.
+#[derive(Serialize)]
+struct Refused<'d> {
+    passed: bool,
+    diagnostics: &'d [Diagnostic],
+}
+
 impl Report {
     fn of(policy: &Policy, args: &Test) -> Self {
         let TestReport { mut tests, coverage } = policy.run_tests();
@@ -77,14 +85,14 @@ impl Report {
         failures.chain(self.nevers.iter().filter_map(|never| never.diagnostic(sources))).collect()
     }
 
-    fn print(&self, directory: &Path, sources: &[SourceFile]) {
+    fn print(&self, directory: &Path, sources: &[SourceFile]) -> io::Result<()> {
         render::all(directory, sources, &self.diagnostics(sources));
         for test in &self.tests {
             let failed = test.cases.iter().filter(|case| !case.passed()).count();
-            let cases = counted(test.cases.len(), "case");
+            let (name, cases) = (printable(&test.name), counted(test.cases.len(), "case"));
             match failed {
-                0 => println!("{GREEN}ok{GREEN:#}      test \"{}\": {cases}", test.name),
-                _ => println!("{RED}FAILED{RED:#}  test \"{}\": {failed} of {cases} failed", test.name),
+                0 => println!("{GREEN}ok{GREEN:#}      test \"{name}\": {cases}")?,
+                _ => println!("{RED}FAILED{RED:#}  test \"{name}\": {failed} of {cases} failed")?,
             }
         }
         for never in &self.nevers {
@@ -93,21 +101,21 @@ impl Report {
                 NeverOutcome::KeptInPart => (YELLOW, "ok", "kept as far as it could be checked"),
                 NeverOutcome::Refuted(_) => (RED, "FAILED", "refuted"),
             };
-            println!("{style}{verdict:<6}{style:#}  never \"{}\": {said}", never.name);
+            println!("{style}{verdict:<6}{style:#}  never \"{}\": {said}", printable(&never.name))?;
         }
         if let Some(coverage) = &self.coverage {
             for rule in &coverage.undecided {
-                println!("{:<8}  {}: no test decides it", rule.kind.as_str(), rule.place);
+                println!("{:<8}  {}: no test decides it", rule.kind.as_str(), printable(&rule.place.to_string()))?;
             }
-            println!("tests decide {} of {}", coverage.decided, counted(coverage.rules, "rule"));
+            println!("tests decide {} of {}", coverage.decided, counted(coverage.rules, "rule"))?;
         }
-        self.sum_up(directory);
+        self.sum_up(directory)
     }
 
-    fn sum_up(&self, directory: &Path) {
+    fn sum_up(&self, directory: &Path) -> io::Result<()> {
         if self.tests.is_empty() && self.nevers.is_empty() {
-            println!("{}: nothing to run; write `test \"…\" {{ A -> B allow }}` in a .gate file", directory.display());
-            return;
+            let directory = printable(&directory.display().to_string());
+            return println!("{directory}: nothing to run; write `test \"…\" {{ A -> B allow }}` in a .gate file");
         }
         let cases = self.tests.iter().map(|test| test.cases.len()).sum();
         let failed = self.tests.iter().flat_map(|test| &test.cases).filter(|case| !case.passed()).count();
@@ -118,7 +126,7 @@ impl Report {
             counted(cases, "case"),
             cases - failed,
             counted(self.nevers.len(), "never"),
-        );
+        )
     }
 }
 
@@ -132,12 +140,12 @@ pub(super) fn run(args: &Test) -> anyhow::Result<ExitCode> {
     let against = || findings::of(&args.directory, &report.diagnostics(&sources));
     match args.format {
         Format::Json => json(&report)?,
-        Format::Text => report.print(&args.directory, &sources),
+        Format::Text => report.print(&args.directory, &sources)?,
         Format::Junit => {
-            print!("{}", junit::report(NAME, &cases::of(&args.directory, &report.tests, &report.nevers)?)?);
+            print!("{}", junit::report(NAME, &cases::of(&args.directory, &report.tests, &report.nevers)?)?)?;
         }
         Format::Sarif => json(&sarif::log(&against()?))?,
-        Format::Github => print!("{}", github::commands(&against()?)),
+        Format::Github => print!("{}", github::commands(&against()?))?,
     }
     Ok(if report.passed { ExitCode::SUCCESS } else { ExitCode::from(ERRORS) })
 }
@@ -145,10 +153,11 @@ pub(super) fn run(args: &Test) -> anyhow::Result<ExitCode> {
 /// A policy with errors has no answers to compare.
 fn refused(args: &Test, sources: &[SourceFile], diagnostics: &[Diagnostic]) -> anyhow::Result<ExitCode> {
     match args.format {
-        Format::Text | Format::Json => render::all(&args.directory, sources, diagnostics),
-        Format::Junit => print!("{}", junit::report(NAME, &[cases::of_errors(&args.directory, diagnostics)?])?),
+        Format::Text => render::all(&args.directory, sources, diagnostics),
+        Format::Json => json(&Refused { passed: false, diagnostics })?,
+        Format::Junit => print!("{}", junit::report(NAME, &[cases::of_errors(&args.directory, diagnostics)?])?)?,
         Format::Sarif => json(&sarif::log(&findings::of(&args.directory, diagnostics)?))?,
-        Format::Github => print!("{}", github::commands(&findings::of(&args.directory, diagnostics)?)),
+        Format::Github => print!("{}", github::commands(&findings::of(&args.directory, diagnostics)?))?,
     }
     Ok(ExitCode::from(ERRORS))
 }

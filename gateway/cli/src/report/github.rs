@@ -1,6 +1,8 @@
 //! GitHub's workflow commands: a line on standard output becomes an annotation at its place in a
 //! pull request. Where a finding is no part of the change, GitHub shows it in the log only.
 
+use crate::output::visible;
+
 use super::{Finding, Level, Region};
 
 /// One command for each finding.
@@ -30,7 +32,9 @@ fn command(finding: &Finding) -> String {
 
 /// Text after the second `::`: one line, in which `%` begins an escape.
 fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    // A newline and a carriage return have signs of their own here.
+    let lines: Vec<String> = text.split('\r').map(visible).collect();
+    lines.join("\r").replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
 /// The value of a property, which ends at a comma or a colon.

@@ -55,10 +55,12 @@ impl PolicyDesk {
 
     /// Asks Git, and remembers the answer if the policy in force was still in its directory.
     async fn ask_git(&self, in_force: Fingerprint) {
-        let git = git_revision(&self.directory).await;
         let directory = self.directory.clone();
-        let there = spawn_blocking(move || read(&directory).ok().map(|sources| Fingerprint::of_files(&sources)));
-        if there.await.is_ok_and(|there| there == Some(in_force)) {
+        let there =
+            spawn_blocking(move || read(&directory).ok().filter(|sources| Fingerprint::of_files(sources) == in_force));
+        // Whatever is checked out meanwhile: a commit that has these files is where they are from.
+        if let Ok(Some(sources)) = there.await {
+            let git = git_revision(&self.directory, sources).await;
             *self.remembered() = Some(Remembered { policy: in_force, git });
         }
     }

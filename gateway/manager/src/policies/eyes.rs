@@ -24,22 +24,35 @@ pub(crate) struct Pace {
     pub(crate) writing: Duration,
     /// How long to wait for a directory in which something always stirs.
     pub(crate) patience: Duration,
+    /// How long at most until what is there counts, whole or not.
+    pub(crate) at_most: Duration,
 }
 
 impl Pace {
     /// The pace of a directory that is polled and must stand still as long as this.
     pub(crate) fn new(poll: Duration, still: Duration) -> Self {
         let writing = still.max(Duration::from_millis(500));
-        Self { poll, still, writing, patience: 2 * writing }
+        let patience = 2 * writing;
+        // A checkout of a large tree takes a while, a right that is withdrawn should not.
+        let at_most = patience.max(Duration::from_secs(60));
+        Self { poll, still, writing, patience, at_most }
     }
 }
 
+/// What a look can have missed.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct Sight {
+    /// Something was not watched before: what stirred in it until now was not told.
+    pub(super) new: bool,
+    /// Something cannot be watched: nobody will ever tell.
+    pub(super) lacking: bool,
+}
+
 /// The eyes on a policy directory.
-#[derive(Debug)]
 pub(super) struct Eyes {
     root: PathBuf,
     shared: Arc<Shared>,
-    watcher: Option<RecommendedWatcher>,
+    watcher: Option<Box<dyn Watcher + Send>>,
     /// The directories that are watched, and which ones they were: another may have their name.
     watched: BTreeMap<PathBuf, Identity>,
 }
@@ -77,7 +90,8 @@ impl Eyes {
         let ears = shared.clone();
         let watcher = notify::recommended_watcher(move |event| ears.hear(event))
             .inspect_err(|error| tracing::warn!(%error, "the policy directory is not watched, only polled"))
-            .ok();
+            .ok()
+            .map(|watcher: RecommendedWatcher| Box::new(watcher) as Box<dyn Watcher + Send>);
         let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
         Self { root, shared, watcher, watched: BTreeMap::new() }
     }
@@ -86,10 +100,9 @@ impl Eyes {
         self.shared.clone()
     }
 
-    /// Watches these directories, and whatever must change for `root` to become another. True if
-    /// one of them was not watched before: then what stirred in it until now was not seen.
-    pub(super) fn follow(&mut self, directories: BTreeSet<PathBuf>) -> bool {
-        let Some(watcher) = &mut self.watcher else { return false };
+    /// Watches these directories, and whatever must change for `root` to become another.
+    pub(super) fn follow(&mut self, directories: BTreeSet<PathBuf>) -> Sight {
+        let Some(watcher) = &mut self.watcher else { return Sight { new: false, lacking: true } };
         let names = approaches(&self.root);
         // As the watcher names them.
         let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
@@ -116,7 +129,7 @@ impl Eyes {
             }
             stays
         });
-        let mut added = false;
+        let mut sight = Sight::default();
         for (path, identity) in wanted {
             if self.watched.contains_key(&path) {
                 continue;
@@ -124,12 +137,15 @@ impl Eyes {
             match watcher.watch(&path, RecursiveMode::NonRecursive) {
                 Ok(()) => {
                     self.watched.insert(path, identity);
-                    added = true;
+                    sight.new = true;
                 }
-                Err(error) => tracing::warn!(%error, path = %path.display(), "not watched, only polled"),
+                Err(error) => {
+                    tracing::warn!(%error, path = %path.display(), "not watched, only polled");
+                    sight.lacking = true;
+                }
             }
         }
-        added
+        sight
     }
 }
 
@@ -233,3 +249,6 @@ fn approaches(root: &Path) -> BTreeSet<PathBuf> {
     let way = root.ancestors().skip(1).filter(leads_on);
     std::iter::once(root).chain(way).map(Path::to_owned).collect()
 }
+
+#[cfg(test)]
+mod tests;

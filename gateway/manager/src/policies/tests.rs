@@ -1,3 +1,4 @@
+use std::fs::File;
 use std::os::unix::fs::symlink;
 
 use tempfile::TempDir;
@@ -89,6 +90,50 @@ fn what_is_used_is_read_as_well() {
     fs::create_dir(all.path().join("common/nowhere.gate")).expect("directory");
     let error = read(&all.path().join("plant")).expect_err("no file").to_string();
     assert_eq!(error, "a.gate:2:5: `../common/nowhere.gate` cannot be used: it is no file");
+}
+
+/// Errors show lines of a file, and whoever may put links here is not always whoever reads them.
+#[test]
+fn a_link_leads_to_no_other_file() {
+    let outside = directory(&[("secret", "root:hash"), ("shared/b.gate", "// shared")]);
+    let policies = directory(&[("a.gate", "// a")]);
+    let link = |to: &str, name: &str| symlink(outside.path().join(to), policies.path().join(name)).expect("link");
+    link("shared/b.gate", "any name.gate");
+    link("shared", "directory");
+    assert_eq!(paths(policies.path()), ["a.gate", "any name.gate", "directory/b.gate"]);
+    link("secret", "pw.gate");
+    let error = read(policies.path()).expect_err("no policy").to_string();
+    assert!(error.contains("/pw.gate` leads to `") && error.contains("own name ends in `.gate`"), "{error}");
+    // Nor is it read where it is used.
+    fs::rename(policies.path().join("pw.gate"), policies.path().join(".pw.gate")).expect("renamed");
+    fs::write(policies.path().join("a.gate"), "use \".pw.gate\"").expect("written");
+    let error = read(policies.path()).expect_err("no policy").to_string();
+    assert!(error.starts_with("a.gate:1:5: `.pw.gate` cannot be used: it leads to `"), "{error}");
+    assert!(!error.contains("hash"), "{error}");
+}
+
+#[test]
+fn names_that_would_forge_lines_are_refused() {
+    for name in ["a\nb.gate", "\u{1b}[31m.gate", "x\ry/a.gate", "\u{85}.gate"] {
+        let policies = directory(&[("a.gate", "// a"), (name, "// b")]);
+        let error = read(policies.path()).expect_err("refused").to_string();
+        assert!(error.ends_with("control characters") && !error.contains(char::is_control), "{error}");
+    }
+}
+
+/// A pipe may take a file's place between a look at it and its opening.
+#[test]
+fn only_files_are_opened() {
+    let policies = directory(&[("a.gate", "// a")]);
+    let pipe = policies.path().join("pipe.gate");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    assert_eq!(paths(policies.path()), ["a.gate"]);
+    for opened in [open::open(&pipe), open::open_itself(&pipe), open::open(policies.path())] {
+        assert_eq!(opened.expect_err("no file").to_string(), "it is no file");
+    }
+    symlink("a.gate", policies.path().join("link.gate")).expect("link");
+    open::open(&policies.path().join("link.gate")).expect("a file");
+    open::open_itself(&policies.path().join("link.gate")).expect_err("a link");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! "look again"; what counts is the content, which is also read whole every few seconds, as not
 //! every file system says something.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -11,16 +12,14 @@ use session::Timestamp;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::eyes::{Eyes, Pace, Shared};
+use super::eyes::{Eyes, Pace, Shared, Sight};
 use super::judge::Judge;
 use super::shelf::Shelf;
-use super::{Gathered, gather, git};
+use super::{Gathered, gather, repository};
 use crate::clock;
 
 /// How often a directory is looked at that cannot be read.
 const ABSENT_POLL: Duration = Duration::from_secs(1);
-/// How often the first look is repeated for directories that came to be meanwhile.
-const DEPTH: usize = 5;
 /// How many errors of a policy are logged.
 const LOGGED: usize = 20;
 
@@ -81,18 +80,12 @@ impl Watch {
             told: eyes.shared(),
             eyes: Arc::new(Mutex::new(eyes)),
             shelf: Shelf::default(),
+            directories: BTreeSet::new(),
             pace,
         };
         let judge = Judge::default();
-        // Subscribe first, load second: no change falls between.
-        let mut look = looking.look(true).await;
-        for _ in 0..DEPTH {
-            if !look.blind {
-                break;
-            }
-            look = looking.look(false).await;
-        }
-        let seen = look.seen;
+        // Whoever starts in the middle of a checkout waits for its end, as everybody else.
+        let (seen, _) = looking.whole(true, None).await;
         let policy = Arc::new(seen.judged(&judge).await?);
         let Seen(Ok(in_force)) = seen.clone() else { return Err(Vec::new()) };
         let loads = Loads { taken: 1, took: began.elapsed(), ..Loads::default() };
@@ -126,7 +119,7 @@ async fn follow(
             () = looking.told.stirred() => true,
             () = tokio::time::sleep(pause) => false,
         };
-        let (now, last_event) = looking.whole(told, &seen).await;
+        let (now, last_event) = looking.whole(told, Some(&seen)).await;
         if now == seen {
             continue;
         }
@@ -179,14 +172,16 @@ struct Looking {
     told: Arc<Shared>,
     eyes: Arc<Mutex<Eyes>>,
     shelf: Shelf,
+    /// What was read when it was last looked at.
+    directories: BTreeSet<PathBuf>,
     pace: Pace,
 }
 
 /// One look.
 struct Look {
     seen: Seen,
-    /// Whether it could have missed something, because not everything was watched yet.
-    blind: bool,
+    /// What it could have missed.
+    sight: Sight,
     /// Whether something changed so shortly before that nobody may have told yet.
     moving: bool,
     /// Whether Git is just writing there.
@@ -197,25 +192,30 @@ impl Looking {
     /// What is in the directory, as soon as it is whole: half of a change may be a policy too, and
     /// a wider one. It is whole when nothing has stirred for a while, or, where nobody tells of
     /// what stirs or somebody always does, when two looks see the same. `before` is whole already.
-    async fn whole(&mut self, told: bool, before: &Seen) -> (Seen, Option<Instant>) {
+    /// Nobody can put it off for ever: after some time what is there counts, whole or not.
+    async fn whole(&mut self, told: bool, before: Option<&Seen>) -> (Seen, Option<Instant>) {
+        let deadline = Instant::now() + self.pace.at_most;
         let mut last: Option<Seen> = None;
         loop {
             let quiet = self.told.quiet(self.pace).await;
-            let Look { seen, blind, moving, unfinished } = self.look(!told).await;
+            let Look { seen, sight, moving, unfinished } = self.look(!told).await;
             let last_event = quiet.and_then(|(_, last)| last).filter(|_| told);
-            if unfinished {
-                last = None;
-            } else {
-                let undisturbed = told && !moving && quiet.is_some_and(|(events, _)| events == self.told.events());
-                if (undisturbed && !blind) || seen == *before || last.as_ref() == Some(&seen) {
-                    return (seen, last_event);
-                }
-                last = Some(seen);
-                if undisturbed {
-                    continue;
-                }
+            let undisturbed = told && !moving && quiet.is_some_and(|(events, _)| events == self.told.events());
+            let clear = undisturbed && !sight.new && !sight.lacking;
+            if !unfinished && (clear || before == Some(&seen) || last.as_ref() == Some(&seen)) {
+                return (seen, last_event);
             }
-            tokio::time::sleep(self.pace.still).await;
+            if Instant::now() >= deadline {
+                let why = if unfinished { "Git holds the lock of its index" } else { "it never stands still" };
+                let (directory, waited) = (self.directory.display(), self.pace.at_most);
+                tracing::warn!(%directory, ?waited, "the policy directory is taken as it is now: {why}");
+                return (seen, last_event);
+            }
+            last = Some(seen).filter(|_| !unfinished);
+            // What is watched only now needs no pause, as from now on somebody tells.
+            if unfinished || !undisturbed || sight.lacking {
+                tokio::time::sleep(self.pace.still).await;
+            }
         }
     }
 
@@ -224,24 +224,28 @@ impl Looking {
         let directory = self.directory.clone();
         let (eyes, still) = (self.eyes.clone(), self.pace.still);
         let shelf = if fresh { Shelf::default() } else { self.shelf.clone() };
+        let before = std::mem::take(&mut self.directories);
         let looked = spawn_blocking(move || {
-            let unfinished = git::is_at_work(&directory);
+            // What is being written while it is read is locked before or after.
+            let locked = repository::is_at_work(&directory, &before);
             let Gathered { sources, stamps, directories, changed } = gather(&directory, &shelf);
             let moving = SystemTime::now().duration_since(changed).is_ok_and(|age| age < still);
-            let blind = eyes.lock().unwrap_or_else(PoisonError::into_inner).follow(directories);
+            let unfinished = locked || repository::is_at_work(&directory, &directories);
+            let sight = eyes.lock().unwrap_or_else(PoisonError::into_inner).follow(directories.clone());
             let sources = sources.map(Arc::new).map_err(|error| error.to_string());
-            (Look { seen: Seen(sources), blind, moving, unfinished }, stamps)
+            (Look { seen: Seen(sources), sight, moving, unfinished }, stamps, directories)
         });
         match looked.await {
-            Ok((look, stamps)) => {
+            Ok((look, stamps, directories)) => {
                 if let Seen(Ok(sources)) = &look.seen {
                     self.shelf = Shelf::new(sources.clone(), stamps);
                 }
+                self.directories = directories;
                 look
             }
             Err(error) => {
                 let why = format!("`{}` cannot be read: {error}", self.directory.display());
-                Look { seen: Seen(Err(why)), blind: false, moving: false, unfinished: false }
+                Look { seen: Seen(Err(why)), sight: Sight::default(), moving: false, unfinished: false }
             }
         }
     }

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 use wire::connect::{self, ConnectError, connect, join, renew};
-use wire::control::{ControlRequest, SessionRow, Status, Whose, ask};
+use wire::control::{ControlRequest, RecordPage, RecordQuery, SessionRow, Status, Whose, ask};
 use wire::identity::{Credentials, IdentityKey};
 use wire::link::{LinkError, LinkReceiver, LinkSender, attach};
 use wire::proto;
@@ -94,7 +94,10 @@ impl Estate {
     /// A link on which hello and welcome have been said.
     async fn link(&self, credentials: &Credentials) -> (LinkSender, LinkReceiver) {
         let (sender, mut receiver) = self.attach(credentials).await.expect("attached");
-        sender.send(&ToManager::Hello { software: "test".to_owned(), live: Vec::new() }).await.expect("sent");
+        sender
+            .send(&ToManager::Hello { software: "test".to_owned(), live: Vec::new(), facts: Vec::new() })
+            .await
+            .expect("sent");
         loop {
             match receiver.next().await.expect("a message") {
                 ToGateway::Welcome { you, retained } => {
@@ -110,6 +113,11 @@ impl Estate {
 
     async fn ask<T: serde::de::DeserializeOwned>(&self, request: ControlRequest) -> T {
         ask(self.data.path(), Whose::Manager, &request).await.expect("a reply")
+    }
+
+    async fn records(&self) -> Vec<Record> {
+        let page: RecordPage = self.ask(ControlRequest::RecordList(RecordQuery::default())).await;
+        page.records
     }
 
     async fn stop(self) -> (TempDir, TempDir) {
@@ -158,7 +166,7 @@ async fn from_token_to_welcome() {
     assert_eq!(states, [("rs-1@abc.net", OperationState::Inactive), ("rs-2@abc.net", OperationState::Active)]);
     let status: Status = estate.ask(ControlRequest::Status).await;
     assert_eq!((status.kind.as_str(), status.links, status.sessions), ("manager", Some(1), 0));
-    let records: Vec<Record> = estate.ask(ControlRequest::RecordList).await;
+    let records = estate.records().await;
     assert!(records.is_empty());
 
     // A second link replaces the first.
@@ -377,7 +385,7 @@ async fn a_session_from_request_to_record() {
     assert_eq!((plan.lease, standby), (Some(Duration::from_secs(3600)), Duration::from_secs(30)));
     assert_eq!(verified(&key, End::Source), [2; 32]);
     // The record is durable before the target hears of it.
-    let records: Vec<Record> = estate.ask(ControlRequest::RecordList).await;
+    let records = estate.records().await;
     assert_eq!(records[0].states[0].state, "standby for access");
 
     let session = plan.session;
@@ -408,7 +416,7 @@ async fn a_session_from_request_to_record() {
         end.send(&ended).await.expect("sent");
     }
     let states = loop {
-        let records: Vec<Record> = estate.ask(ControlRequest::RecordList).await;
+        let records = estate.records().await;
         let states: Vec<_> = records[0].states.iter().map(|state| state.state.clone()).collect();
         if states.len() == 3 {
             break states;
@@ -432,7 +440,7 @@ async fn a_link_that_takes_nothing_is_closed() {
         answer: crate::AnswerWhen::TargetReady,
     };
     let (_stop, stopped) = oneshot::channel();
-    let (brain, _) = crate::brain::start(settings, Vec::new(), store, watch.subscribe(), stopped);
+    let (brain, _) = crate::brain::start(settings, vec![], store, watch.subscribe(), vec![], stopped);
 
     let id = "rs-1@abc.net".parse().expect("id");
     let (down, mut queue) = tokio::sync::mpsc::channel(1);
@@ -466,7 +474,10 @@ async fn a_silent_line_is_noticed_at_both_ends() {
     });
     let channel = connect(&address, tls::client(&rs1).expect("tls")).await.expect("connected");
     let (sender, mut receiver) = attach(channel).await.expect("attached");
-    sender.send(&ToManager::Hello { software: "test".to_owned(), live: Vec::new() }).await.expect("sent");
+    sender
+        .send(&ToManager::Hello { software: "test".to_owned(), live: Vec::new(), facts: Vec::new() })
+        .await
+        .expect("sent");
     assert!(matches!(next(&mut receiver).await, ToGateway::Welcome { .. }));
 
     cut.send(()).expect("the line is up");

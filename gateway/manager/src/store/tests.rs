@@ -1,5 +1,7 @@
+use session::record::Record;
 use session::record::RecordState::{SessionIsDisconnected, SessionIsEstablished, StandbyForAccess};
 use tempfile::TempDir;
+use wire::control::{RecordPage, RecordQuery};
 
 use super::*;
 
@@ -40,9 +42,25 @@ fn key(text: &str) -> Fingerprint {
     Fingerprint::of(text.as_bytes())
 }
 
+/// Everything that the pages of an answer hold.
+async fn ask(store: &Store, query: RecordQuery) -> Vec<Record> {
+    let newest = query.newest;
+    let (mut records, mut next) = (Vec::new(), Some(query));
+    while let Some(query) = next {
+        let page = store.records(&query).await.expect("records");
+        next = query.next(&page);
+        if newest {
+            records.splice(0..0, page.records);
+        } else {
+            records.extend(page.records);
+        }
+    }
+    records
+}
+
 /// The records as a table of (session, states).
 async fn table(store: &Store) -> Vec<(u64, Vec<String>)> {
-    let records = store.records().await.expect("records");
+    let records = ask(store, RecordQuery::default()).await;
     let states = |record: Record| record.states.into_iter().map(|state| state.state).collect();
     records.into_iter().map(|record| (record.session.0, states(record))).collect()
 }
@@ -58,7 +76,7 @@ async fn what_is_acknowledged_is_there_after_opening_again() {
     store.close().await;
 
     let store = Store::open(data.path()).await.expect("store");
-    let records = store.records().await.expect("records");
+    let records = ask(&store, RecordQuery::default()).await;
     assert_eq!(records.len(), 3000);
     let states: Vec<_> = records[0].states.iter().map(|state| (state.state.as_str(), state.at.as_str())).collect();
     assert_eq!(
@@ -102,7 +120,7 @@ async fn records_without_end_are_lost_after_a_restart() {
     let last: Vec<_> = table(&store).await.into_iter().map(|(n, mut states)| (n, states.pop())).collect();
     let expected = [(1, "session is disconnected"), (2, "lost"), (3, "denied"), (4, "lost")];
     assert_eq!(last, expected.map(|(n, state)| (n, Some(state.to_owned()))));
-    let records = store.records().await.expect("records");
+    let records = ask(&store, RecordQuery::default()).await;
     assert_eq!(records[1].states[2].detail, "the manager was restarted");
     assert_eq!(store.next_session().await, Ok(SessionId(5)));
 }
@@ -195,7 +213,117 @@ async fn a_damaged_row_is_reported() {
     let (_data, store) = store().await;
     append(&store, vec![row(1, 0, StandbyForAccess)]).await.expect("written");
     sqlx::query("update record set state = 'asleep'").execute(&store.pool).await.expect("spoilt");
-    assert!(matches!(store.records().await, Err(StoreError::Damaged(_))));
+    let damaged = store.records(&RecordQuery::default()).await;
+    assert!(matches!(damaged, Err(RecordError::Store(StoreError::Damaged(_)))), "{damaged:?}");
     let conflict = append(&store, vec![row(1, 0, StandbyForAccess)]).await;
     assert!(matches!(conflict, Err(StoreError::Damaged(_))), "{conflict:?}");
+}
+
+/// Five accesses: two over, one denied, one under way, one of another target.
+async fn five() -> (TempDir, Store) {
+    let (data, store) = store().await;
+    let at = |hour: i64, entry: RecordEntry| RecordEntry { at: Timestamp(NOW.0 + hour * HOUR), ..entry };
+    let other =
+        |entry: RecordEntry| RecordEntry { source: id("rs-1@abc.net"), destination: id("rs-3@abc.net"), ..entry };
+    let rows = vec![
+        at(0, row(1, 0, StandbyForAccess)),
+        at(0, row(1, 1, SessionIsEstablished)),
+        at(2, row(1, 2, SessionIsDisconnected)),
+        at(1, row(2, 0, RecordState::Denied)),
+        at(1, row(3, 0, StandbyForAccess)),
+        at(1, row(3, 1, SessionIsEstablished)),
+        at(3, other(row(4, 0, StandbyForAccess))),
+        at(4, other(row(4, 1, SessionIsDisconnected))),
+        at(5, row(5, 0, RecordState::Denied)),
+    ];
+    append(&store, rows).await.expect("written");
+    (data, store)
+}
+
+#[tokio::test]
+async fn records_are_found_by_apparatus_time_and_state() {
+    let (_data, store) = five().await;
+    let hour = |hours: i64| Some(Timestamp(NOW.0 + hours * HOUR));
+    let apparatus = |text| RecordQuery { apparatus: Some(id(text)), ..RecordQuery::default() };
+    let states = |states: &[RecordState]| RecordQuery {
+        states: states.iter().map(|state| state.as_str().to_owned()).collect(),
+        ..RecordQuery::default()
+    };
+    let open = [StandbyForAccess, SessionIsEstablished];
+    let all = RecordQuery::default;
+    for (query, expected) in [
+        (all(), vec![1, 2, 3, 4, 5]),
+        (apparatus("rs-1@abc.net"), vec![1, 2, 3, 4, 5]),
+        (apparatus("rs-2@abc.net"), vec![1, 2, 3, 5]),
+        (apparatus("rs-3@abc.net"), vec![4]),
+        (apparatus("rs-9@abc.net"), vec![]),
+        // Session 3 is still under way.
+        (RecordQuery { since: hour(2), ..all() }, vec![1, 3, 4, 5]),
+        (RecordQuery { since: hour(6), ..all() }, vec![3]),
+        (RecordQuery { until: hour(0), ..all() }, vec![]),
+        (RecordQuery { until: hour(1), ..all() }, vec![1]),
+        (RecordQuery { until: hour(3), ..all() }, vec![1, 2, 3]),
+        (RecordQuery { since: hour(2), until: hour(4), ..all() }, vec![1, 3, 4]),
+        (states(&[RecordState::Denied]), vec![2, 5]),
+        (states(&[SessionIsDisconnected]), vec![1, 4]),
+        (states(&[RecordState::Denied, RecordState::Denied, SessionIsEstablished]), vec![2, 3, 5]),
+        (states(&[RecordState::Lost]), vec![]),
+        (states(&open), vec![3]),
+        (RecordQuery { since: hour(2), ..states(&[RecordState::Denied]) }, vec![5]),
+        (RecordQuery { apparatus: Some(id("rs-3@abc.net")), ..states(&[RecordState::Denied]) }, vec![]),
+    ] {
+        for (newest, limit) in [(false, None), (true, None), (false, Some(1)), (true, Some(1)), (true, Some(2))] {
+            let query = RecordQuery { newest, limit, ..query.clone() };
+            let found: Vec<_> = ask(&store, query.clone()).await.iter().map(|record| record.session.0).collect();
+            assert_eq!(found, expected, "{query:?}");
+        }
+    }
+    let unknown = RecordQuery { states: vec!["asleep".to_owned()], ..all() };
+    assert_eq!(store.records(&unknown).await, Err(RecordError::State("asleep".to_owned())));
+}
+
+#[tokio::test]
+async fn one_record_has_all_of_its_states() {
+    let (_data, store) = five().await;
+    let record = store.record(SessionId(1)).await.expect("a record");
+    assert_eq!((record.session.0, record.states.len()), (1, 3));
+    for unknown in [0, 6, u64::MAX] {
+        assert_eq!(store.record(SessionId(unknown)).await, Err(RecordError::Unknown(SessionId(unknown))));
+    }
+}
+
+#[tokio::test]
+async fn pages_are_bounded_from_either_end() {
+    let (_data, store) = store().await;
+    append(&store, (1..=600).map(|n| row(n, 0, StandbyForAccess)).collect()).await.expect("written");
+    let numbers = |page: &RecordPage| (page.records[0].session.0, page.records.len(), page.more);
+    let all = RecordQuery { limit: Some(u32::MAX), ..RecordQuery::default() };
+    assert_eq!(numbers(&store.records(&all).await.expect("records")), (1, 256, true));
+    let newest = RecordQuery { newest: true, ..RecordQuery::default() };
+    assert_eq!(numbers(&store.records(&newest).await.expect("records")), (345, 256, true));
+    let few = RecordQuery { limit: Some(10), newest: true, before: Some(SessionId(5)), ..RecordQuery::default() };
+    assert_eq!(numbers(&store.records(&few).await.expect("records")), (1, 4, false));
+    let beyond = RecordQuery { after: Some(SessionId(u64::MAX)), ..RecordQuery::default() };
+    assert_eq!(store.records(&beyond).await, Ok(RecordPage::default()));
+    assert_eq!(ask(&store, newest).await.len(), 600);
+}
+
+#[tokio::test]
+async fn facts_outlive_the_manager_until_they_end() {
+    let (_data, store) = store().await;
+    let fact = |about: Option<&str>, value: &str, until: Option<i64>| KeptFact {
+        name: "alarm".to_owned(),
+        about: about.map(id),
+        value: value.to_owned(),
+        until: until.map(|after| Timestamp(NOW.0 + after)),
+    };
+    store.keep_fact(&fact(None, "1", None)).await.expect("kept");
+    store.keep_fact(&fact(Some("rs-1@abc.net"), "2", Some(HOUR))).await.expect("kept");
+    store.keep_fact(&fact(None, "3", Some(2 * HOUR))).await.expect("replaced");
+    let both = vec![fact(None, "3", Some(2 * HOUR)), fact(Some("rs-1@abc.net"), "2", Some(HOUR))];
+    assert_eq!(store.facts(NOW).await, Ok(both));
+    assert_eq!(store.facts(Timestamp(NOW.0 + HOUR)).await, Ok(vec![fact(None, "3", Some(2 * HOUR))]));
+    store.forget_fact("alarm", Some(&id("rs-1@abc.net"))).await.expect("it is not there");
+    store.forget_fact("alarm", None).await.expect("forgotten");
+    assert_eq!(store.facts(NOW).await, Ok(vec![]));
 }

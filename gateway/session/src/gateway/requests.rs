@@ -7,7 +7,7 @@ use crate::message::{Ask, EndCause, SignedKey, ToGateway, ToManager};
 use crate::{ApparatusId, End, Monotonic, SessionId};
 
 impl Gateway {
-    fn number(&mut self) -> u64 {
+    pub(super) fn number(&mut self) -> u64 {
         self.next += 1;
         self.next
     }
@@ -21,6 +21,7 @@ impl Gateway {
         match wish {
             Operator::Close(id) => self.close(token, id, now, out),
             Operator::Cut { session, by, reason } => self.cut_here(token, session, &by, &reason, out),
+            Operator::Facts(change) => self.facts_wished(token, change, now, out),
             Operator::Targets | Operator::Open { .. } if !self.linked => {
                 out.push(refuse("there is no link to the manager; is it running, and reachable from here?".into()));
             }
@@ -72,6 +73,7 @@ impl Gateway {
 
     pub(super) fn operator_gone(&mut self, token: Token, out: &mut Vec<Output>) {
         self.selections.retain(|_, (waiting, _)| *waiting != token);
+        self.facts.operator_gone(token);
         let gone: Vec<PortId> =
             self.requests.iter().filter(|(_, request)| request.token == token).map(|(port, _)| *port).collect();
         for port in gone {
@@ -131,6 +133,7 @@ impl Gateway {
             out.push(Output::ClosePort(port));
             out.push(Output::Reply(request.token, lost()));
         }
+        self.facts.link_down(out);
         // Established sessions run on to their lease; those on the way cannot be completed.
         self.each_session(out, Session::link_down);
     }
@@ -153,6 +156,8 @@ impl Gateway {
                     out.push(Output::Reply(token, Reply::Targets(targets)));
                 }
             }
+            ToGateway::Facts { ask, rows } => self.facts.told(ask, rows, out),
+            ToGateway::FactRefused { ask, why } => self.facts.refused(ask, why, out),
             ToGateway::AccessDenied { ask, why } => {
                 if let Some((token, _)) = self.selections.remove(&ask) {
                     out.push(Output::Reply(token, Reply::Refused(why)));

@@ -8,6 +8,7 @@ use proptest::option;
 use proptest::prelude::*;
 use prost::Message;
 use session::directory::{Choice, Directory, Node, OperationState, Site};
+use session::facts::{FactChange, FactRow, FactSaid};
 use session::filter::DropReason;
 use session::message::{Counters, EndCause, SignedKey};
 use session::{End, Host, Pair, Ports, Service, SessionPlan};
@@ -127,10 +128,38 @@ fn choices() -> impl Strategy<Value = Choice> {
         .prop_map(|(target, name, state, open, priority, limit)| Choice { target, name, state, open, priority, limit })
 }
 
+fn facts_said() -> impl Strategy<Value = FactSaid> {
+    ("[a-z]{1,8}", "\\PC{0,12}", option::of(durations())).prop_map(|(name, value, lasts)| FactSaid {
+        name,
+        value,
+        lasts,
+    })
+}
+
+fn fact_rows() -> impl Strategy<Value = FactRow> {
+    let words = ("[a-z]{1,8}", "[A-Z]{1,8}", "[a-z]{1,8}", "\\PC{0,12}");
+    (words, option::of("[a-z]{1,8}"), option::of(ids()), any::<Option<u64>>()).prop_map(
+        |((name, kind, set_by, value), said_by, about, left_seconds)| FactRow {
+            name,
+            kind,
+            set_by,
+            value,
+            said_by,
+            about,
+            left_seconds,
+        },
+    )
+}
+
 fn to_manager() -> impl Strategy<Value = ToManager> {
     let ask = any::<u64>().prop_map(Ask);
     prop_oneof![
-        ("\\PC{0,12}", vec(session_ids(), 0..5)).prop_map(|(software, live)| ToManager::Hello { software, live }),
+        ("\\PC{0,12}", vec(session_ids(), 0..5), vec(facts_said(), 0..3))
+            .prop_map(|(software, live, facts)| ToManager::Hello { software, live, facts }),
+        (ask.clone(), option::of(facts_said().prop_map(FactChange::Set)))
+            .prop_map(|(ask, change)| ToManager::Facts { ask, change }),
+        (ask.clone(), "[a-z]{0,8}")
+            .prop_map(|(ask, name)| ToManager::Facts { ask, change: Some(FactChange::Clear(name)) }),
         ask.clone().prop_map(|ask| ToManager::SelectionRequest { ask }),
         (ask.clone(), ids(), "\\PC{0,40}", keys()).prop_map(|(ask, target, reason, key)| ToManager::AccessRequest {
             ask,
@@ -160,6 +189,8 @@ fn to_gateway() -> impl Strategy<Value = ToGateway> {
         (ids(), vec(session_ids(), 0..5)).prop_map(|(you, retained)| ToGateway::Welcome { you, retained }),
         directories().prop_map(ToGateway::Directory),
         (ask.clone(), vec(choices(), 0..5)).prop_map(|(ask, targets)| ToGateway::Selection { ask, targets }),
+        (option::of(ask.clone()), vec(fact_rows(), 0..4)).prop_map(|(ask, rows)| ToGateway::Facts { ask, rows }),
+        (ask.clone(), "\\PC{0,40}").prop_map(|(ask, why)| ToGateway::FactRefused { ask, why }),
         (ask.clone(), "\\PC{0,40}").prop_map(|(ask, why)| ToGateway::AccessDenied { ask, why }),
         (ask, plans()).prop_map(|(ask, plan)| ToGateway::AccessGranted { ask, plan }),
         (session_ids(), keys(), vec(sockets(), 0..4)).prop_map(|(session, key, paths)| ToGateway::PeerReady {

@@ -1,7 +1,8 @@
 //! The asking side of the control socket.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,6 +12,8 @@ use super::{ControlReply, ControlRequest, Whose, socket_path};
 
 /// The longest reply that is read: lists may be as long as the estate is large.
 const MAX_REPLY: u64 = 256 * 1024 * 1024;
+/// How long a living process may be silent: it answers from what it knows.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// Why there is no answer, or not the one that was hoped for.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +42,16 @@ pub enum AskError {
         /// What happened.
         why: String,
     },
+    /// It does not say a word. The kernel accepts connections for a process that is stopped.
+    #[error("the {whose} with data directory `{}` has not answered for {} s; is it stopped, or its machine overloaded?", data.display(), waited.as_secs())]
+    Silent {
+        /// Who serves it.
+        whose: Whose,
+        /// The data directory.
+        data: PathBuf,
+        /// How long it was waited for.
+        waited: Duration,
+    },
     /// The process says no. Its words stand alone.
     #[error("{0}")]
     Refused(String),
@@ -54,21 +67,47 @@ pub async fn ask<T: DeserializeOwned>(data: &Path, whose: Whose, request: &Contr
 /// Asks, and gives the reply as it came. Dropping the future closes the connection, by which the
 /// process knows that nobody waits any more.
 pub async fn ask_value(data: &Path, whose: Whose, request: &ControlRequest) -> Result<serde_json::Value, AskError> {
+    ask_within(data, whose, request, silence(request)).await
+}
+
+/// How long the process may be silent over a request; `None` where others answer for it, who have
+/// limits of their own, or what is asked for has yet to happen: a target stands by for as long as
+/// its manager lets it, and who watches a session hears nothing for as long as nothing happens to it.
+/// What was before he began to watch is answered at once.
+pub(super) fn silence(request: &ControlRequest) -> Option<Duration> {
+    match request {
+        ControlRequest::SessionOpen { .. } | ControlRequest::SessionWatch { after: 1.., .. } => None,
+        _ => Some(SILENCE),
+    }
+}
+
+/// Asks, and waits for each sign of life for as long as this.
+pub(super) async fn ask_within(
+    data: &Path,
+    whose: Whose,
+    request: &ControlRequest,
+    limit: Option<Duration>,
+) -> Result<serde_json::Value, AskError> {
     let broken = |why: String| AskError::Broken { whose, why };
+    let told = |error: io::Error| broken(error.to_string());
+    let silent = |waited| AskError::Silent { whose, data: data.to_owned(), waited };
     let mut stream = UnixStream::connect(socket_path(data)).await.map_err(|error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::NotADirectory => {
             AskError::NotRunning { whose, data: data.to_owned() }
         }
         ErrorKind::PermissionDenied => AskError::NotAllowed { whose, data: data.to_owned() },
-        _ => broken(error.to_string()),
+        // So many wait already that the kernel takes no more.
+        ErrorKind::WouldBlock => broken("too many are asking already".to_owned()),
+        _ => told(error),
     })?;
     let mut line = serde_json::to_vec(request).map_err(|error| broken(error.to_string()))?;
     line.push(b'\n');
-    stream.write_all(&line).await.map_err(|error| broken(error.to_string()))?;
+    within(limit, stream.write_all(&line)).await.map_err(silent)?.map_err(told)?;
 
     // Our side stays open: closing it would mean that we no longer wait.
     let mut reply = Vec::new();
-    (&mut stream).take(MAX_REPLY).read_to_end(&mut reply).await.map_err(|error| broken(error.to_string()))?;
+    let mut stream = (&mut stream).take(MAX_REPLY);
+    while within(limit, stream.read_buf(&mut reply)).await.map_err(silent)?.map_err(told)? > 0 {}
     if reply.is_empty() {
         return Err(broken("it closed the connection without a reply".to_owned()));
     }
@@ -76,5 +115,13 @@ pub async fn ask_value(data: &Path, whose: Whose, request: &ControlRequest) -> R
         Ok(ControlReply::Ok(value)) => Ok(value),
         Ok(ControlReply::Error { message }) => Err(AskError::Refused(message)),
         Err(error) => Err(broken(format!("its reply makes no sense: {error}"))),
+    }
+}
+
+/// What comes of this, or how long it was waited for.
+async fn within<T>(limit: Option<Duration>, future: impl Future<Output = T>) -> Result<T, Duration> {
+    match limit {
+        Some(limit) => tokio::time::timeout(limit, future).await.map_err(|_| limit),
+        None => Ok(future.await),
     }
 }

@@ -28,7 +28,7 @@ impl ControlHandler for Echo {
                 std::future::pending().await
             }
             ControlRequest::SessionHolds => ControlReply::ok(&asker.name().await),
-            ControlRequest::RecordList => ControlReply::error("a gateway keeps no records"),
+            ControlRequest::RecordList(_) => ControlReply::error("a gateway keeps no records"),
             request => ControlReply::ok(&request),
         }
     }
@@ -60,7 +60,9 @@ async fn asks_and_answers() {
         let reply: ControlRequest = ask(data.path(), Whose::Gateway, &request).await.expect("reply");
         assert_eq!(reply, request);
     }
-    let refused = ask_value(data.path(), Whose::Gateway, &ControlRequest::RecordList).await.expect_err("refused");
+    let refused = ask_value(data.path(), Whose::Gateway, &ControlRequest::RecordList(RecordQuery::default()))
+        .await
+        .expect_err("refused");
     assert_eq!(refused.to_string(), "a gateway keeps no records");
 
     let me: String = ask(data.path(), Whose::Manager, &ControlRequest::SessionHolds).await.expect("a name");
@@ -83,6 +85,33 @@ async fn a_client_that_goes_away_ends_its_request() {
     let _ = tokio::time::timeout(std::time::Duration::from_millis(50), &mut waiting).await;
     drop(waiting);
     dropped.recv().await.expect("the handler was dropped");
+}
+
+/// The kernel accepts connections for a process that is stopped.
+#[tokio::test]
+async fn whoever_is_silent_is_not_waited_for() {
+    let data = TempDir::new().expect("directory");
+    let _listener = std::os::unix::net::UnixListener::bind(socket_path(data.path())).expect("bind");
+    let limit = Some(std::time::Duration::from_millis(50));
+    let asked = client::ask_within(data.path(), Whose::Manager, &ControlRequest::PolicyStatus, limit);
+    let error = asked.await.expect_err("nobody answers");
+    assert!(matches!(error, AskError::Silent { .. }) && error.to_string().contains("has not answered for"), "{error}");
+}
+
+#[test]
+fn what_is_asked_of_the_process_alone_has_a_limit() {
+    for request in
+        [ControlRequest::PolicyStatus, ControlRequest::SessionList, ControlRequest::RecordList(RecordQuery::default())]
+    {
+        assert!(client::silence(&request).is_some(), "{request:?}");
+    }
+    // A target may stand by for as long as its manager lets it.
+    let open = ControlRequest::SessionOpen { target: "rs-1@abc.net".parse().expect("id"), reason: String::new() };
+    assert_eq!(client::silence(&open), None);
+    // Nothing may happen to a session for as long as it lasts; how it is now is known.
+    let watch = |after| ControlRequest::SessionWatch { session: SessionId(7), after };
+    assert!(client::silence(&watch(0)).is_some());
+    assert_eq!(client::silence(&watch(1)), None);
 }
 
 #[tokio::test]
@@ -122,4 +151,15 @@ async fn nobody_there_or_already_there() {
     std::fs::set_permissions(data.path(), std::fs::Permissions::from_mode(0o755)).expect("chmod");
     let open = ControlServer::bind(data.path()).expect_err("open");
     assert!(open.to_string().contains("chmod 700"), "{open}");
+}
+
+#[test]
+fn questions_to_the_record() {
+    let all: ControlRequest = serde_json::from_str("{\"verb\":\"record-list\"}").expect("a request");
+    assert_eq!(all, ControlRequest::RecordList(RecordQuery::default()));
+    let some = RecordQuery { states: vec!["denied".into()], after: Some(SessionId(7)), ..RecordQuery::default() };
+    let line = serde_json::to_string(&ControlRequest::RecordList(some.clone())).expect("a line");
+    assert_eq!(serde_json::from_str::<ControlRequest>(&line).expect("a request"), ControlRequest::RecordList(some));
+    let unknown = serde_json::from_str::<ControlRequest>("{\"verb\":\"record-list\",\"colour\":\"red\"}");
+    assert!(unknown.is_err_and(|error| error.to_string().contains("unknown field `colour`")));
 }

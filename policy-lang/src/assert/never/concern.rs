@@ -10,7 +10,7 @@ use cedar_policy::{Authorizer, Context, Decision, PolicySet, Request};
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-/// The parts of a condition that ask nothing but who the source and the target are.
+/// The first parts of a condition, as far as they ask nothing but who the source and the target are.
 pub(super) struct Concern {
     principal: Option<PolicySet>,
     resource: Option<PolicySet>,
@@ -24,8 +24,11 @@ impl Concern {
         for part in parts::parts(cedar, false) {
             let names = parts::names(&part);
             let asks = |name: &str| names.contains(name);
+            // A part is only asked where all before it hold: what they err for meets the condition too.
+            if asks("context") || asks("action") || parts::calculates(&part) {
+                break;
+            }
             match (asks("principal"), asks("resource")) {
-                _ if asks("context") || asks("action") => {}
                 (true, false) => principal.push(part),
                 (false, true) => resource.push(part),
                 (true, true) => both.push(part),

@@ -75,7 +75,11 @@ fn tokens(text: &str) -> impl Iterator<Item = (Kind, usize, usize)> + '_ {
                 Kind::Name
             }
             b => {
+                // All bytes of a character, so that text is never cut within one.
                 at += 1;
+                while !text.is_char_boundary(at) {
+                    at += 1;
+                }
                 Kind::Sign(*b)
             }
         };
@@ -134,7 +138,7 @@ impl Expanded {
 
 /// The first bracket beyond the permitted depth. Operators that build depth without
 /// brackets count too: `if`, `!`, `-`, and a long chain of `.`.
-pub(super) fn too_deep(text: &str, limit: usize) -> Option<usize> {
+pub(crate) fn too_deep(text: &str, limit: usize) -> Option<usize> {
     let mut depth = 0_usize;
     let mut prefixes = 0_usize;
     for (kind, start, end) in tokens(text) {
@@ -146,6 +150,83 @@ pub(super) fn too_deep(text: &str, limit: usize) -> Option<usize> {
             _ => {}
         }
         if depth > limit || prefixes > 8 * limit {
+            return Some(start);
+        }
+    }
+    None
+}
+
+/// The operator with which the chains of a condition become longer than `limit`: each is a level of its
+/// syntax tree, and needs no bracket for that. Chains in brackets next to each other are as long as the
+/// longest of them.
+pub(crate) fn too_long_chain(text: &str, limit: usize) -> Option<usize> {
+    /// Between two brackets, or two commas.
+    #[derive(Default)]
+    struct Level {
+        operators: usize,
+        /// The longest chain in brackets here.
+        inner: usize,
+        /// Attributes, calls and indices after one another.
+        members: usize,
+    }
+    /// More of these after one another than anything in a context has.
+    const MEMBERS: usize = 4;
+    let mut outside = 0;
+    let mut levels = vec![];
+    let mut level = Level::default();
+    // A sign that may be the first half of an operator, and the byte after it; and whether what stands
+    // before is a value.
+    let mut half = None;
+    let mut value = false;
+    for (kind, start, end) in tokens(text) {
+        let mut counts = false;
+        let first = half.take();
+        let before = value;
+        value = matches!(kind, Kind::Name | Kind::String | Kind::Sign(b')' | b']' | b'}'));
+        let mut member = false;
+        match kind {
+            Kind::Comment => value = before,
+            Kind::Name => {
+                value = !matches!(&text[start..end], "if" | "then" | "else" | "has" | "in" | "is" | "like");
+                counts = !value && !matches!(&text[start..end], "then" | "else");
+            }
+            Kind::Sign(b'.') => member = true,
+            Kind::Sign(sign @ (b'(' | b'[' | b'{')) => {
+                if sign == b'[' && before {
+                    level.members += 1;
+                    level.operators += usize::from(level.members > MEMBERS);
+                }
+                outside += level.operators;
+                levels.push(std::mem::take(&mut level));
+            }
+            Kind::Sign(b')' | b']' | b'}') => {
+                let inner = level.operators + level.inner;
+                level = levels.pop().unwrap_or_default();
+                outside = outside.saturating_sub(level.operators);
+                level.inner = level.inner.max(inner);
+            }
+            Kind::Sign(b',') => {
+                level.inner += level.operators;
+                (level.operators, level.members) = (0, 0);
+            }
+            Kind::Sign(sign @ (b'&' | b'|' | b'=' | b'!' | b'<' | b'>' | b'+' | b'-' | b'*')) => {
+                let second = first.is_some_and(|(first, at)| {
+                    at == start
+                        && matches!((first, sign), (b'&', b'&') | (b'|', b'|') | (b'=' | b'!' | b'<' | b'>', b'='))
+                });
+                counts = !second;
+                half = (!second).then_some((sign, end));
+            }
+            Kind::String | Kind::Sign(_) => {}
+        }
+        if member {
+            level.members += 1;
+            counts = level.members > MEMBERS;
+        } else if counts {
+            level.members = 0;
+        }
+        level.operators += usize::from(counts);
+        if outside + level.operators + level.inner > limit {
             return Some(start);
         }
     }

@@ -1,6 +1,7 @@
 //! The parts of a rule's conditions, each asked by itself.
 
 use super::{AskedFact, Part, minutes_ahead};
+use crate::ast::Effect;
 use crate::check::parts;
 use crate::decide::{Known, Question, condition_set};
 use crate::facts::{FactValue, FactValues};
@@ -33,6 +34,33 @@ impl Policy {
             Some((condition, part, answer))
         });
         answered.find(|(condition, _, answer)| *answer != Ok(!condition.unless))
+    }
+
+    /// The facts that alone would turn what stands in the way of a yes: the first part of a permit
+    /// that does not hold, the parts that make a forbid match.
+    pub(super) fn turning(&self, known: Known<'_>, rule: &Rule) -> Vec<AskedFact> {
+        let parts: Vec<(String, bool)> = match rule.effect {
+            Effect::Permit => {
+                let unmet = self.first_unmet(known, rule).into_iter();
+                unmet.filter_map(|(_, part, answer)| Some((part, answer.ok()?))).collect()
+            }
+            Effect::Forbid => {
+                let parts = rule.conditions.iter().flat_map(|condition| taken_apart(condition, false));
+                let met = parts.filter_map(|(condition, part)| {
+                    let answer = self.opens(known, &condition_set(&part)?, known.question.now).ok()?;
+                    (answer != condition.unless).then_some((part, answer))
+                });
+                met.collect()
+            }
+        };
+        let mut facts = vec![];
+        for (part, answer) in parts {
+            let Some(policies) = condition_set(&part) else { continue };
+            let asked = parts::asked(&part);
+            facts.extend(asked.iter().filter_map(|name| self.asked_fact(known, &policies, name, answer)));
+        }
+        facts.retain(|fact| fact.instead.is_some());
+        facts
     }
 
     /// The parts that make a forbid match.

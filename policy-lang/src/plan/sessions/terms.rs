@@ -2,7 +2,7 @@
 
 use super::Half;
 use crate::pair::Lans;
-use crate::plan::flows::{FOREVER, Region, minus, regions};
+use crate::plan::flows::{FOREVER, Region, minus, regions, until};
 use crate::plan::lines::{Names, limit, lines};
 use crate::plan::normal::cap;
 use crate::plan::{Kind, Verdict};
@@ -35,9 +35,9 @@ impl Half<'_> {
         let model = &self.policy.model;
         let gateway = model.gateway_of[*model.by_id.get(source)?];
         let lans = Lans { source: model.lans(gateway), target: model.lans(target.apparatus) };
-        let cap = cap(self.policy, target).map_or(FOREVER, millis);
+        let cap = until(cap(self.policy, target));
         let rules = || matching.iter().map(|n| &target.rules[*n]);
-        let until = |limit: Option<Duration>| limit.map_or(FOREVER, millis).min(cap);
+        let until = |limit: Option<Duration>| until(limit).min(cap);
         let limit = rules().map(|rule| until(rule.limit)).max()?;
         if limit <= elapsed {
             return None;
@@ -61,7 +61,7 @@ pub(super) fn differences(terms: &[Option<Terms>; 2], names: &[(Rc<Names>, Rc<Na
         let priority = terms.priority.map(|priority| format!(", priority {priority}")).unwrap_or_default();
         let what = match verdict {
             Verdict::Widens => "gains sessions",
-            Verdict::Narrows | Verdict::Neutral => "loses its sessions",
+            Verdict::Weakens | Verdict::Narrows | Verdict::Neutral => "loses its sessions",
         };
         let term = if terms.limit == FOREVER { "no limit".to_owned() } else { format!("limit {}", limit(terms.limit)) };
         vec![Item {
@@ -120,8 +120,4 @@ pub(super) fn differences(terms: &[Option<Terms>; 2], names: &[(Rc<Names>, Rc<Na
         }
     }
     items
-}
-
-fn millis(limit: Duration) -> u64 {
-    u64::try_from(limit.as_millis()).unwrap_or(FOREVER)
 }

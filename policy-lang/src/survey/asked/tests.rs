@@ -45,6 +45,8 @@ fn conditions_are_taken_apart() {
         ("principal in Group::\"x\" && context.reason like \"a*\"", "Reason[] who"),
         ("if context.a then context.b else context.c == 1", "Fact(\"a\")[] Fact(\"b\")[] Fact(\"c\")[Long(1)]"),
         ("(context.level > 3) == context.a", "Fact(\"a\")[Long(3)] opaque Fact(\"level\")[Long(3)] opaque"),
+        ("context has to && context.port == 22", "Fact(\"port\")[Long(22)] Fact(\"to\")[]"),
+        ("(context has from) == context.a", "Fact(\"a\")[] opaque Fact(\"from\")[] opaque"),
         ("context == {a: 1}", "unread"),
         ("action == Action::\"openSession\" && context.a", "Fact(\"a\")[] unread"),
         ("nonsense ==", "unread"),

@@ -2,6 +2,7 @@
 
 use crate::facts::FactValue;
 use crate::survey::asked::{Compared, Constant};
+use crate::values::neighbour;
 use ipnet::IpNet;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -59,13 +60,30 @@ pub(super) fn texts(compared: &Compared, default: &str) -> (Vec<String>, bool) {
     (all, told && !compared.opaque)
 }
 
+/// Whether a text is like a pattern. Only the last `*` is ever tried again: whatever an earlier one
+/// might take as well, the last one may.
 fn matches(pattern: &[Option<char>], text: &[char]) -> bool {
-    match (pattern.split_first(), text.split_first()) {
-        (None, None) => true,
-        (Some((None, rest)), _) => (0..=text.len()).any(|n| matches(rest, &text[n..])),
-        (Some((Some(c), rest)), Some((first, others))) => c == first && matches(rest, others),
-        _ => false,
+    let (mut p, mut t) = (0, 0);
+    // The place after the last `*`, and the first character that it does not take yet.
+    let mut star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match (pattern.get(p), star) {
+            (Some(None), _) => {
+                p += 1;
+                star = Some((p, t));
+            }
+            (Some(Some(c)), _) if *c == text[t] => {
+                p += 1;
+                t += 1;
+            }
+            (_, Some((after, taken))) => {
+                star = Some((after, taken + 1));
+                (p, t) = (after, taken + 1);
+            }
+            (_, None) => return false,
+        }
     }
+    pattern[p..].iter().all(Option::is_none)
 }
 
 /// All sets of the constants, with and without a member that is none of them.
@@ -104,8 +122,8 @@ pub(super) fn ips(compared: &Compared, default: IpNet) -> (Vec<FactValue>, bool)
     for constant in &compared.constants {
         if let Constant::Ip(net) = constant {
             all.extend([*net, IpNet::from(net.network()), IpNet::from(net.broadcast())]);
-            all.extend(step(net.broadcast(), true).map(IpNet::from));
-            all.extend(step(net.network(), false).map(IpNet::from));
+            all.extend(neighbour(net.broadcast(), true).map(IpNet::from));
+            all.extend(neighbour(net.network(), false).map(IpNet::from));
             whole &= net.prefix_len() == net.max_prefix_len();
         }
     }
@@ -120,15 +138,6 @@ pub(super) fn ips(compared: &Compared, default: IpNet) -> (Vec<FactValue>, bool)
     (std::iter::once(default).chain(all).map(FactValue::Ip).collect(), told)
 }
 
-fn step(address: IpAddr, up: bool) -> Option<IpAddr> {
-    let v4 = |n: u32| if up { n.checked_add(1) } else { n.checked_sub(1) };
-    let v6 = |n: u128| if up { n.checked_add(1) } else { n.checked_sub(1) };
-    match address {
-        IpAddr::V4(address) => v4(address.to_bits()).map(|bits| IpAddr::V4(bits.into())),
-        IpAddr::V6(address) => v6(address.to_bits()).map(|bits| IpAddr::V6(bits.into())),
-    }
-}
-
 /// The session's beginning, each constant, and the millisecond after it.
 pub(super) fn durations(compared: &Compared) -> Vec<Duration> {
     let mut all = BTreeSet::from([Duration::ZERO]);
@@ -139,4 +148,57 @@ pub(super) fn durations(compared: &Compared) -> Vec<Duration> {
         }
     }
     all.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn pattern(text: &str) -> Vec<Option<char>> {
+        text.chars().map(|c| (c != '*').then_some(c)).collect()
+    }
+
+    fn like(text: &str, of: &str) -> bool {
+        matches(&pattern(of), &text.chars().collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn texts_are_like_their_patterns() {
+        for (of, is, is_not) in [
+            ("", &[""][..], &["a"][..]),
+            ("*", &["", "a", "ab"], &[]),
+            ("a*", &["a", "ab"], &["", "ba"]),
+            ("*ab*b", &["abb", "aabab", "abcb"], &["ab", "abba"]),
+            ("a**c", &["ac", "abc"], &["ab", "cac "]),
+        ] {
+            is.iter().for_each(|text| assert!(like(text, of), "{text} {of}"));
+            is_not.iter().for_each(|text| assert!(!like(text, of), "{text} {of}"));
+        }
+    }
+
+    /// With a try for every way to share the text between the wildcards, this would never end.
+    #[test]
+    fn many_wildcards_take_no_time() {
+        let of = format!("{}b", "*a".repeat(200));
+        assert!(!like(&"a".repeat(2_000), &of));
+    }
+
+    proptest! {
+        /// As it is defined: a `*` takes nothing, or one character and then what it takes.
+        #[test]
+        fn a_wildcard_takes_any_text(of in "[ab*]{0,7}", text in "[ab]{0,8}") {
+            fn naive(of: &[Option<char>], text: &[char]) -> bool {
+                match (of, text) {
+                    ([], []) => true,
+                    ([None, rest @ ..], _) if naive(rest, text) => true,
+                    ([None, ..], [_, others @ ..]) => naive(of, others),
+                    ([Some(c), rest @ ..], [first, others @ ..]) => c == first && naive(rest, others),
+                    _ => false,
+                }
+            }
+            let chars: Vec<char> = text.chars().collect();
+            prop_assert_eq!(like(&text, &of), naive(&pattern(&of), &chars));
+        }
+    }
 }

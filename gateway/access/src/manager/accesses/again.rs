@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use policy_lang::{Apparatus, Decision, FactValues, Fingerprint, Policy, Question};
+use policy_lang::{Apparatus, Decision, Fingerprint, Policy, Question};
 use session::message::{EndCause, ToGateway};
 use session::record::RecordState;
 use session::{End, Pair, SessionId, SessionPlan};
@@ -26,9 +26,10 @@ impl Manager {
     pub(in crate::manager) fn policy_changed(&mut self, policy: Arc<Policy>, now: Now, out: &mut Vec<Output>) {
         self.policy = Some(policy.clone());
         self.judged = Judged::default();
+        self.facts_under(&policy, now, out);
         let sessions: Vec<SessionId> = self.accesses.keys().copied().collect();
         for session in sessions {
-            self.decide_again(session, &policy, now, out);
+            self.decide_again(session, &policy, None, now, out);
         }
         let struck_off: Vec<_> = self
             .links
@@ -44,13 +45,21 @@ impl Manager {
         self.refresh_directory(out);
     }
 
-    /// Decides a live session again, by the policy in force and at this moment.
-    pub(super) fn decide_again(&mut self, session: SessionId, policy: &Policy, now: Now, out: &mut Vec<Output>) {
+    /// Decides a live session again, by the policy in force and at this moment. Where it is a fact
+    /// that has changed, `fact` says so for the record.
+    pub(in crate::manager) fn decide_again(
+        &mut self,
+        session: SessionId,
+        policy: &Policy,
+        fact: Option<&str>,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) {
         let Some(access) = self.accesses.get_mut(&session).filter(|access| access.instructed.is_none()) else { return };
         let another = access.revision != *policy.fingerprint();
         self.judged.decided += u64::from(another);
-        let facts = FactValues::new();
         let asked = &access.asked;
+        let facts = self.facts.of(policy, asked.source.as_str(), asked.target.as_str(), now);
         let question = question(asked.source.as_str(), asked.target.as_str(), now.wall, &asked.reason, &facts);
         let elapsed = access.established.map(|at| now.monotonic.since(at));
         let decision = match elapsed {
@@ -58,7 +67,10 @@ impl Manager {
             None => policy.decide(&question),
         };
         let permit = match decision {
-            Decision::Denial(denial) => return self.cut(session, denial.to_string(), policy.fingerprint(), now, out),
+            Decision::Denial(denial) => {
+                let why = fact.map_or(denial.to_string(), |fact| format!("{denial}; {fact}"));
+                return self.cut(session, why, policy.fingerprint(), now, out);
+            }
             Decision::Permit(permit) => permit,
         };
         // The ends' routes are made for the LANs that they began with.
@@ -69,14 +81,16 @@ impl Manager {
             access.revision = *policy.fingerprint();
             return;
         };
-        // Where only time has passed, a limit that ends at the same moment is a shorter one.
-        let detail =
-            another.then(|| narrowing(access, &plan, policy, &question, elapsed.unwrap_or_default())).flatten();
+        // Until the establishment a limit that ends at the same moment gets shorter, and a pair whose
+        // moment has come is gone: that was permitted so. Whatever else goes is told.
+        let passed = if another || fact.is_some() { 0 } else { now.wall.0.saturating_sub(access.found.0) };
+        let noticeable = NOTICEABLE + Duration::from_millis(u64::try_from(passed).unwrap_or(0));
+        let detail = narrowing(access, &plan, policy, fact, &question, elapsed.unwrap_or_default(), noticeable);
         self.judged.shortened += u64::from(detail.as_ref().is_some_and(|detail| detail.shortened));
         self.judged.narrowed += u64::from(detail.as_ref().is_some_and(|detail| detail.narrowed));
 
         access.plan = Arc::new(plan);
-        access.revision = *policy.fingerprint();
+        (access.revision, access.found) = (*policy.fingerprint(), now.wall);
         if let Some(at) = access.established {
             access.deadline = access.plan.lease.map(|lease| at.after(lease + LOST_GRACE));
         }
@@ -112,21 +126,31 @@ struct Narrowing {
     words: String,
 }
 
-/// What a session loses with its next plan; `None` if it is nothing that people would notice.
+/// What a session loses with its next plan; `None` if it is nothing that people would notice: less
+/// time than `noticeable`.
 fn narrowing(
     access: &Access,
     plan: &SessionPlan,
     policy: &Policy,
+    fact: Option<&str>,
     question: &Question<'_>,
     elapsed: Duration,
+    noticeable: Duration,
 ) -> Option<Narrowing> {
     let limit = |lease: Option<Duration>| lease.unwrap_or(Duration::MAX);
-    let shortened = plan.lease.filter(|lease| limit(access.plan.lease).saturating_sub(*lease) >= NOTICEABLE);
-    let lost = missing(&access.plan.pairs, &plan.pairs, NOTICEABLE);
+    let shortened = plan.lease.filter(|lease| limit(access.plan.lease).saturating_sub(*lease) >= noticeable);
+    let lost = missing(&access.plan.pairs, &plan.pairs, noticeable);
     if shortened.is_none() && lost.is_empty() {
         return None;
     }
-    let mut words = format!("policy {} allows less than {}", policy.fingerprint().short(), access.revision.short());
+    let revision = policy.fingerprint();
+    let mut words = match fact {
+        Some(fact) => format!("{fact}, and policy {} allows less", revision.short()),
+        None if access.revision == *revision => {
+            format!("policy {} allows an open session less than it permits to open", revision.short())
+        }
+        None => format!("policy {} allows less than {}", revision.short(), access.revision.short()),
+    };
     if let Some(lease) = shortened {
         let by = limiting(policy, question, elapsed, lease);
         let before = access.plan.lease.map_or("none".to_owned(), said);

@@ -3,52 +3,58 @@
 use jiff::Timestamp;
 use policy_lang::{Advice, AskedFact, NearPair, NearPermit, Part, Policy};
 
-/// Prints it below the denial.
-pub(super) fn print(policy: &Policy, advice: &Advice) {
+/// The lines below a denial.
+pub(super) fn lines(policy: &Policy, advice: &Advice) -> Vec<String> {
+    let mut out = Vec::new();
     for forbid in &advice.forbids {
         match forbid.because.as_slice() {
-            [] => println!("  forbidden by {}, whatever the circumstances", forbid.rule),
+            [] => out.push(format!("  forbidden by {}, whatever the circumstances", forbid.rule)),
             parts => {
-                println!("  forbidden by {}", forbid.rule);
-                parts.iter().for_each(|part| print_part(policy, part, true));
+                out.push(format!("  forbidden by {}", forbid.rule));
+                parts.iter().for_each(|part| tell_part(policy, part, true, &mut out));
             }
         }
     }
     for permit in &advice.permits {
-        print_permit(policy, permit);
+        tell_permit(policy, permit, &mut out);
     }
     if advice.more > 0 {
-        println!("  and {} more", advice.more);
+        out.push(format!("  and {} more", advice.more));
     }
     if let Some(from) = advice.from {
-        println!("  from {} on the policy says yes, all else being equal", moment(policy, from));
+        out.push(format!("  from {} on the policy says yes, all else being equal", moment(policy, from)));
     }
+    out
 }
 
-/// Prints the pairs that came near to a packet.
-pub(super) fn print_pairs(pairs: &[NearPair]) {
-    for near in pairs {
-        println!("  near      {} ({}): {}", near.pair, near.pair.rule, near.differs.as_str());
-    }
+/// The pairs that came near to a packet, a line each.
+pub(super) fn pairs(pairs: &[NearPair]) -> Vec<String> {
+    let line = |near: &NearPair| format!("  near      {} ({}): {}", near.pair, near.pair.rule, near.differs.as_str());
+    pairs.iter().map(line).collect()
 }
 
-fn print_permit(policy: &Policy, permit: &NearPermit) {
+fn tell_permit(policy: &Policy, permit: &NearPermit, out: &mut Vec<String>) {
     let names = permit.names.join(", ");
     match &permit.fails {
         Some(part) => {
-            println!("  near      {} permits {names}", permit.rule);
-            print_part(policy, part, false);
+            out.push(format!("  near      {} permits {names}", permit.rule));
+            tell_part(policy, part, false, out);
         }
-        None if permit.names_source => println!("  near      {} permits {names}, and its conditions hold", permit.rule),
+        None if permit.names_source => {
+            out.push(format!("  near      {} permits {names}, and its conditions hold", permit.rule))
+        }
         None if permit.same_lan => {
-            println!("  near      {} permits {names}, on the same LAN, but not the source itself", permit.rule);
+            out.push(format!(
+                "  near      {} permits {names}, on the same LAN, but not the source itself",
+                permit.rule
+            ));
         }
-        None => println!("  near      {} permits {names}, but not the source", permit.rule),
+        None => out.push(format!("  near      {} permits {names}, but not the source", permit.rule)),
     }
 }
 
 /// A part of a condition that stands in the way.
-fn print_part(policy: &Policy, part: &Part, forbids: bool) {
+fn tell_part(policy: &Policy, part: &Part, forbids: bool, out: &mut Vec<String>) {
     let keyword = if part.unless { "unless" } else { "when" };
     let stands = match (&part.error, forbids, part.unless) {
         (Some(error), ..) => format!("cannot be evaluated: {error}"),
@@ -56,14 +62,16 @@ fn print_part(policy: &Policy, part: &Part, forbids: bool) {
         (None, true, true) | (None, false, false) => "does not hold".to_owned(),
     };
     match part.window {
-        true => println!("            its time window: {}", if forbids { "it is open" } else { "it is closed" }),
-        false => println!("            {keyword} {{ {} }} {stands}", part.cedar),
+        true => {
+            out.push(format!("            its time window: {}", if forbids { "it is open" } else { "it is closed" }))
+        }
+        false => out.push(format!("            {keyword} {{ {} }} {stands}", part.cedar)),
     }
     for fact in &part.facts {
-        println!("            {}", sentence(fact));
+        out.push(format!("            {}", sentence(fact)));
     }
     if let Some(at) = part.changes_at {
-        println!("            that changes at {}", moment(policy, at));
+        out.push(format!("            that changes at {}", moment(policy, at)));
     }
 }
 

@@ -11,6 +11,21 @@ use policy_lang::{SourceFile, uses};
 /// The most that all files together may hold, as for a directory.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
+/// What git takes from its environment about which repository it works on.
+const OF_A_REPOSITORY: [&str; 11] = [
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_GRAFT_FILE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_NAMESPACE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+];
+
 /// The files of a policy directory in a revision, and those outside of it that they use.
 pub(super) fn read(directory: &Path, revision: &str) -> anyhow::Result<Vec<SourceFile>> {
     let prefix = git(directory, &["rev-parse", "--show-prefix"])
@@ -166,6 +181,11 @@ fn contents(directory: &Path, objects: &[&str]) -> anyhow::Result<Vec<Vec<u8>>> 
 
 fn command(directory: &Path, args: &[&str]) -> Command {
     let mut command = Command::new("git");
+    // A hook tells its own repository to whatever it runs; the directory may lie in another one, and
+    // with these set, git takes the current directory for the root of the working tree.
+    for name in OF_A_REPOSITORY {
+        command.env_remove(name);
+    }
     command.arg("-C").arg(directory).args(args).stderr(Stdio::piped());
     command
 }

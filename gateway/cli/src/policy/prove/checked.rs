@@ -22,7 +22,7 @@ pub(super) fn claims(wanted: Wanted<'_>) -> anyhow::Result<Vec<Claim>> {
         let sessions = "sessions and packets of this estate's apparatuses".to_owned();
         let notes = note(verdict, &sessions, whole);
         let (claim, place) = (format!("never {:?}", result.name), Some(result.place.to_string()));
-        claims.push(Claim { claim, place, compares: false, verdict, counterexamples, notes });
+        claims.push(Claim { claim, place, verdict, counterexamples, notes });
     }
     for condition in wanted.nevers {
         actions(policy, condition)?;
@@ -35,7 +35,6 @@ pub(super) fn claims(wanted: Wanted<'_>) -> anyhow::Result<Vec<Claim>> {
         claims.push(Claim {
             claim: "no rule can err".into(),
             place: None,
-            compares: false,
             verdict: Verdict::Checked,
             counterexamples: vec![],
             notes,
@@ -70,7 +69,7 @@ pub(super) fn claims(wanted: Wanted<'_>) -> anyhow::Result<Vec<Claim>> {
             .collect();
         notes.extend(note(verdict, "what this estate's apparatuses gain", true));
         let claim = "allows no more than before".to_owned();
-        claims.push(Claim { claim, place: None, compares: true, verdict, counterexamples: vec![], notes });
+        claims.push(Claim { claim, place: None, verdict, counterexamples: vec![], notes });
     }
     Ok(claims)
 }
@@ -81,7 +80,7 @@ fn said(wanted: Wanted<'_>, claim: String, searched: &Searched) -> Claim {
     let verdict = if counterexamples.is_empty() { Verdict::Checked } else { Verdict::Refuted };
     let over = format!("sessions of this estate's apparatuses in up to {} scenarios", searched.scenarios);
     let notes = note(verdict, &over, searched.whole);
-    Claim { claim, place: None, compares: false, verdict, counterexamples, notes }
+    Claim { claim, place: None, verdict, counterexamples, notes }
 }
 
 fn note(verdict: Verdict, over: &str, whole: bool) -> Vec<String> {

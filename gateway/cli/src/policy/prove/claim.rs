@@ -14,9 +14,6 @@ pub(crate) struct Claim {
     /// Where it stands in the policy, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) place: Option<String>,
-    /// Whether it is about this policy and an earlier one.
-    #[serde(skip)]
-    pub(crate) compares: bool,
     /// What came of it.
     pub(crate) verdict: Verdict,
     /// What refutes it.

@@ -87,7 +87,9 @@ impl Worker {
     fn start(pool: &Pool) -> std::io::Result<Self> {
         let mut command = Command::new(&pool.program);
         command.args(["policy", "prove", "--worker", &pool.cvc5]);
-        // A group of its own, so that its solver ends with it.
+        command.arg("--timeout").arg(format!("{}ms", pool.timeout.as_millis().max(1)));
+        // A group of its own, so that its solver ends with it: at the latest when this process has
+        // gone, which the worker sees at the end of its input.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
         let mut child = command.spawn()?;
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {

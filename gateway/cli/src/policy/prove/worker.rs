@@ -3,6 +3,8 @@
 
 use std::io::{BufRead, Write};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use cedar_policy::{EntityUid, PolicyId, PolicySet, RequestEnv, Schema};
@@ -14,10 +16,14 @@ use cedar_policy_symcc::{
     never_errors_asserts, term_factory,
 };
 use policy_lang::proof::{Counterexample, ERRS, Goal, OLD_ERRS, Policies, SINGLE_HOSTS, Slice};
+use rustix::process::{Signal, getpgrp, getpid, kill_current_process_group};
 use serde::{Deserialize, Serialize};
 
 /// Thousands of policies in one target nest as deep as there are of them.
 const STACK: usize = 512 * 1024 * 1024;
+/// How much longer than its slice a solver may take: whoever waits for the slice ends it before, or
+/// is not there to do so.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// What came of a slice.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,22 +35,46 @@ pub(super) enum Outcome {
     Undecided(String),
 }
 
-/// Answers every line of standard input.
-pub(crate) fn run(cvc5: &str) -> anyhow::Result<()> {
-    let cvc5 = cvc5.to_owned();
+/// The solver, and how long it may take.
+struct Solver {
+    program: String,
+    limit: Duration,
+}
+
+/// Answers every line of standard input, and ends at its end.
+pub(crate) fn run(cvc5: &str, timeout: Duration) -> anyhow::Result<()> {
+    let solver = Solver { program: cvc5.to_owned(), limit: timeout.saturating_add(GRACE) };
+    let (send, lines) = channel();
+    std::thread::Builder::new().name("input".into()).spawn(move || listen(&send))?;
     let solving = std::thread::Builder::new().name("prover".into()).stack_size(STACK);
     let solving = solving.spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(answer_all(&cvc5))
+        runtime.block_on(answer_all(&lines, &solver))
     })?;
     solving.join().map_err(|_| anyhow!("the prover failed"))?
 }
 
-async fn answer_all(cvc5: &str) -> anyhow::Result<()> {
-    let (mut output, input) = (std::io::stdout().lock(), std::io::stdin().lock());
-    for line in input.lines() {
-        let slice: Slice = serde_json::from_str(&line?)?;
-        let outcome = solve(&slice, cvc5).await.unwrap_or_else(|error| Outcome::Undecided(format!("{error:#}")));
+/// Takes the lines as they come. Where there are no more, whoever asked has gone, however it ended,
+/// and needs neither this process nor its solver.
+fn listen(lines: &Sender<String>) {
+    for line in std::io::stdin().lock().lines() {
+        let Ok(line) = line else { break };
+        if lines.send(line).is_err() {
+            return;
+        }
+    }
+    // Only a group that was made for this process and its solver.
+    if getpgrp() == getpid() {
+        // There is nobody to tell where it fails.
+        let _ = kill_current_process_group(Signal::KILL);
+    }
+}
+
+async fn answer_all(lines: &Receiver<String>, solver: &Solver) -> anyhow::Result<()> {
+    let mut output = std::io::stdout().lock();
+    for line in lines {
+        let slice: Slice = serde_json::from_str(&line)?;
+        let outcome = solve(&slice, solver).await.unwrap_or_else(|error| Outcome::Undecided(format!("{error:#}")));
         serde_json::to_writer(&mut output, &outcome)?;
         output.write_all(b"\n")?;
         output.flush()?;
@@ -59,7 +89,7 @@ struct Symbolic {
     symbols: SymEnv,
 }
 
-async fn solve(slice: &Slice, cvc5: &str) -> anyhow::Result<Outcome> {
+async fn solve(slice: &Slice, solver: &Solver) -> anyhow::Result<Outcome> {
     let mut symbolic = Symbolic::of(slice)?;
     match &slice.goal {
         Goal::Never { policies, condition } => {
@@ -72,7 +102,7 @@ async fn solve(slice: &Slice, cvc5: &str) -> anyhow::Result<Outcome> {
             symbolic.set(OLD_ERRS, unknown);
             let allowed = symbolic.compile(parsed, "forbid", ERRS)?;
             let never = symbolic.compile(condition, "permit", OLD_ERRS)?;
-            decide(&disjoint_asserts(&allowed, &never), cvc5).await
+            decide(&disjoint_asserts(&allowed, &never), solver).await
         }
         Goal::NoWider { new, old } => {
             let (new_set, old_set) = (symbolic.read(new)?, symbolic.read(old)?);
@@ -82,22 +112,24 @@ async fn solve(slice: &Slice, cvc5: &str) -> anyhow::Result<Outcome> {
             symbolic.set(OLD_ERRS, old_errs);
             let (new, old) =
                 (symbolic.compile(new_set, "forbid", ERRS)?, symbolic.compile(old_set, "forbid", OLD_ERRS)?);
-            decide(&implies_asserts(&new, &old), cvc5).await
+            decide(&implies_asserts(&new, &old), solver).await
         }
         Goal::NoError { rule } => {
             let policy = cedar_policy::Policy::parse(None, rule).context("the rule")?;
             let Symbolic { schema, env, symbols } = symbolic;
             let policy = CompiledPolicy::compile_with_custom_symenv(&policy, &env, &schema, symbols)?;
-            decide(&never_errors_asserts(&policy), cvc5).await
+            decide(&never_errors_asserts(&policy), solver).await
         }
     }
 }
 
 /// Asks the solver.
-async fn decide(asserts: &WellFormedAsserts<'_>, cvc5: &str) -> anyhow::Result<Outcome> {
-    let solver =
-        LocalSolver::from_command(tokio::process::Command::new(cvc5).args(["--lang", "smt"]).kill_on_drop(true));
-    let mut compiler = CedarSymCompiler::new(solver.with_context(|| format!("`{cvc5}` cannot be started"))?)?;
+async fn decide(asserts: &WellFormedAsserts<'_>, solver: &Solver) -> anyhow::Result<Outcome> {
+    let Solver { program, limit } = solver;
+    let mut command = tokio::process::Command::new(program);
+    command.args(["--lang", "smt", &format!("--tlimit={}", limit.as_millis())]).kill_on_drop(true);
+    let solver = LocalSolver::from_command(&mut command);
+    let mut compiler = CedarSymCompiler::new(solver.with_context(|| format!("`{program}` cannot be started"))?)?;
     let found = compiler.check_sat(asserts).await;
     let outcome = match found? {
         None => Outcome::Proved,

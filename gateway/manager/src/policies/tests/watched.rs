@@ -1,6 +1,7 @@
 //! A watched directory, changed in every way in which people and tools change one. The tests wait
 //! for the watch itself; a poll is far away, so that only what stirred can have told it.
 
+use std::fs::File;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 use std::sync::Arc;
@@ -313,6 +314,10 @@ fn git(directory: &Path, arguments: &[&str]) {
     assert!(output.status.success(), "{output:?}");
 }
 
+async fn in_git(directory: &Path) -> Option<wire::control::GitRevision> {
+    git_revision(directory, read(directory).expect("sources")).await
+}
+
 #[tokio::test]
 async fn a_checkout_of_a_whole_tree() {
     let policies = directory(&[("estate.gate", &policy("ONE")), ("old/b.gate", "group b { rs-1@abc.net }\n")]);
@@ -331,20 +336,20 @@ async fn a_checkout_of_a_whole_tree() {
     git(path, &["commit", "--quiet", "-m", "two"]);
 
     let (_watch, mut current) = watch(path).await;
-    let revision = git_revision(path).await.expect("a repository");
+    let revision = in_git(path).await.expect("a repository");
     assert_eq!((revision.branch.as_deref(), revision.dirty), (Some("two"), false));
     for (branch, group) in [("main", "ONE"), ("two", "TWO"), ("main", "ONE")] {
         git(path, &["checkout", "--quiet", branch]);
         let current = until_group(&mut current, group).await;
         assert_eq!(current.loads.refused, 0, "a tree half checked out was judged");
     }
-    let one = git_revision(path).await.expect("a repository");
+    let one = in_git(path).await.expect("a repository");
     assert_ne!(one.commit, revision.commit);
     fs::write(path.join("README.md"), "no policy").expect("written");
-    assert!(!git_revision(path).await.expect("a repository").dirty);
+    assert!(!in_git(path).await.expect("a repository").dirty);
     fs::write(path.join("old/new.gate"), "// not in the commit").expect("written");
-    assert!(git_revision(path).await.expect("a repository").dirty);
-    assert_eq!(git_revision(Path::new("/")).await, None);
+    assert!(in_git(path).await.expect("a repository").dirty);
+    assert_eq!(git_revision(Path::new("/"), Vec::new()).await, None);
 }
 
 /// While Git holds its lock, what is in the tree is neither the old revision nor the new one.
@@ -358,6 +363,77 @@ async fn nothing_is_taken_while_git_is_at_work() {
     fs::write(policies.path().join("a.gate"), policy("HALF")).expect("written");
     tokio::time::timeout(Duration::from_millis(400), current.changed()).await.expect_err("nothing is taken");
     fs::write(policies.path().join("a.gate"), policy("WHOLE")).expect("written");
+    fs::remove_file(&lock).expect("unlocked");
+    assert_eq!(next_group(&mut current).await, "WHOLE");
+}
+
+/// Whoever starts in the middle of a checkout sees neither the old revision nor the new one.
+#[tokio::test]
+async fn at_its_start_it_waits_for_git_as_well() {
+    let policies = directory(&[("a.gate", &policy("HALF"))]);
+    git(policies.path(), &["init", "--quiet"]);
+    let lock = policies.path().join(".git/index.lock");
+    fs::write(&lock, "").expect("locked");
+    let mut starting = Box::pin(Watch::start(policies.path(), pace()));
+    let early = tokio::time::timeout(Duration::from_millis(400), &mut starting).await;
+    assert!(early.is_err(), "half of a checkout is taken");
+    fs::write(policies.path().join("a.gate"), policy("WHOLE")).expect("written");
+    fs::remove_file(&lock).expect("unlocked");
+    let watch = starting.await.expect("a policy");
+    assert_eq!(watch.subscribe().borrow().policy.estate().group, "WHOLE");
+}
+
+/// What was written just now may be half of what is being written.
+#[tokio::test]
+async fn at_its_start_it_waits_for_stillness() {
+    let policies = directory(&[("a.gate", &policy("HALF"))]);
+    let still = Duration::from_secs(2);
+    let (watch, ()) = tokio::join!(Watch::start(policies.path(), Pace::new(NEVER, still)), async {
+        tokio::time::sleep(still / 10).await;
+        fs::write(policies.path().join("a.gate"), policy("WHOLE")).expect("written");
+    });
+    assert_eq!(watch.expect("a policy").subscribe().borrow().policy.estate().group, "WHOLE");
+}
+
+/// A lock that somebody keeps young puts a change off, and not for ever.
+#[tokio::test]
+async fn a_lock_without_end_is_not_waited_for() {
+    let policies = directory(&[("a.gate", &policy("ONE"))]);
+    git(policies.path(), &["init", "--quiet"]);
+    let pace = Pace { at_most: Duration::from_millis(600), ..pace() };
+    let watch = Watch::start(policies.path(), pace).await.expect("a policy");
+    let mut current = watch.subscribe();
+    current.borrow_and_update();
+    fs::write(policies.path().join(".git/index.lock"), "").expect("locked");
+    fs::write(policies.path().join("a.gate"), policy("TWO")).expect("written");
+    assert_eq!(next_group(&mut current).await, "TWO");
+}
+
+/// Anybody may make a pipe in a directory above.
+#[tokio::test]
+async fn a_pipe_in_the_place_of_a_repository_is_not_read() {
+    let parent = directory(&[("policies/a.gate", &policy("ONE"))]);
+    let made = Command::new("mkfifo").arg(parent.path().join(".git")).status().expect("mkfifo runs");
+    assert!(made.success());
+    let (_watch, mut current) = watch(&parent.path().join("policies")).await;
+    fs::write(parent.path().join("policies/a.gate"), policy("TWO")).expect("written");
+    assert_eq!(next_group(&mut current).await, "TWO");
+}
+
+/// The policy directory is a link into a repository's tree.
+#[tokio::test]
+async fn a_checkout_behind_a_link_is_waited_for() {
+    let tree = directory(&[("policies/a.gate", &policy("ONE"))]);
+    git(tree.path(), &["init", "--quiet"]);
+    let parent = directory(&[]);
+    let linked = parent.path().join("linked");
+    symlink(tree.path().join("policies"), &linked).expect("link");
+    let (_watch, mut current) = watch(&linked).await;
+    let lock = tree.path().join(".git/index.lock");
+    fs::write(&lock, "").expect("locked");
+    fs::write(tree.path().join("policies/a.gate"), policy("HALF")).expect("written");
+    tokio::time::timeout(Duration::from_millis(400), current.changed()).await.expect_err("nothing is taken");
+    fs::write(tree.path().join("policies/a.gate"), policy("WHOLE")).expect("written");
     fs::remove_file(&lock).expect("unlocked");
     assert_eq!(next_group(&mut current).await, "WHOLE");
 }

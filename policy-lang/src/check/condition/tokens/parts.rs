@@ -82,6 +82,11 @@ pub(crate) fn names(text: &str) -> BTreeSet<&str> {
     names.map(|(_, start, end)| &text[start..end]).collect()
 }
 
+/// Whether a condition calculates with numbers, which may become too large to be any.
+pub(crate) fn calculates(text: &str) -> bool {
+    tokens(text).any(|(kind, ..)| matches!(kind, Kind::Sign(b'+' | b'-' | b'*')))
+}
+
 /// The names that a condition asks of its context.
 pub(crate) fn asked(text: &str) -> BTreeSet<String> {
     let found: Vec<_> = tokens(text).filter(|(kind, ..)| *kind != Kind::Comment).collect();

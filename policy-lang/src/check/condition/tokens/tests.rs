@@ -56,3 +56,26 @@ fn time_is_seen() {
         assert_eq!(asks(still), Asks::default(), "{still}");
     }
 }
+
+#[test]
+fn chains_are_as_long_as_the_tree_is_deep() {
+    for (text, length) in [
+        ("context.a", 0),
+        ("!context.a", 1),
+        ("context.a && context.b", 1),
+        ("context.a == 1 && context.b <= 2 || context.c != 3", 5),
+        ("(context.a && context.b) || (context.c && context.d)", 2),
+        ("((a || b) || (c || d)) || ((e || f) || (g || h))", 3),
+        ("[1 + 1, 2 + 2].contains(context.a)", 2),
+        ("if a then b else if c then d else e", 2),
+        ("context has a && \"&& && &&\" == b // && &&", 3),
+        ("context.a.b.c.d.e.f", 2),
+        ("context[\"a\"][\"b\"][\"c\"][\"d\"][\"e\"]", 1),
+        ("a.b().c().d().e().f()", 1),
+        ("!!!-1 == - -2", 7),
+    ] {
+        assert_eq!(too_long_chain(text, length), None, "{text}");
+        assert!(length == 0 || too_long_chain(text, length - 1).is_some(), "{text}");
+    }
+    assert_eq!(too_long_chain("a + b + c", 1), Some(6));
+}
