@@ -10,5 +10,6 @@ mod narrow;
 pub mod plan;
 
 pub use manager::{
-    AnswerWhen, DroppedFact, FactSayer, Input, Judged, LinkEpoch, Manager, Now, Output, Settings, Ticket,
+    Administrator, Answer, AnswerWhen, DroppedFact, FactSayer, HoldChange, Input, Judged, LinkEpoch, Manager, Now,
+    Output, Request, Settings, Ticket,
 };

@@ -12,6 +12,7 @@ use std::time::Duration;
 use policy_lang::Policy;
 use session::directory::Directory;
 use session::gateway::ANSWER_TIME;
+use session::hold::{Hold, Scope};
 use session::message::{EndCause, ToGateway, ToManager};
 use session::record::{RecordEntry, RecordState};
 use session::{ApparatusId, Monotonic, SessionId, SessionPlan, Timestamp};
@@ -56,6 +57,10 @@ pub struct LinkEpoch(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Ticket(pub u64);
 
+/// A person's request that waits for its answer; chosen by the shell.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Request(pub u64);
+
 /// When the source gets its OK (\[0106\]).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum AnswerWhen {
@@ -77,6 +82,61 @@ pub struct Settings {
     pub answer: AnswerWhen,
 }
 
+/// What an administrator wants.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Administrator {
+    /// Cut this session.
+    Cut {
+        /// Which.
+        session: SessionId,
+        /// Why.
+        reason: String,
+    },
+    /// Cut all sessions of a scope.
+    CutAll {
+        /// Which.
+        scope: Scope,
+        /// Whether new ones are refused until they are released.
+        hold: bool,
+        /// Why.
+        reason: String,
+    },
+    /// Let new sessions begin again.
+    Release(Scope),
+}
+
+/// The answer to an administrator.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// These sessions are being cut, and this hold is in force and durable.
+    Cut {
+        /// The sessions, as they are now.
+        sessions: Vec<View>,
+        /// The hold, if one was asked for: where the scope was held already, the one that it was.
+        hold: Option<Hold>,
+    },
+    /// This hold is no longer in force.
+    Released(Hold),
+    /// No, and why.
+    Refused(String),
+}
+
+/// What becomes of a hold.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum HoldChange {
+    /// It begins.
+    Held(Hold),
+    /// It ends.
+    Released {
+        /// The scope of the hold.
+        scope: Scope,
+        /// Who releases it.
+        by: String,
+        /// When.
+        at: Timestamp,
+    },
+}
+
 /// What happens to the manager.
 #[derive(Clone, Debug)]
 pub enum Input {
@@ -86,6 +146,8 @@ pub enum Input {
     LinkDown(ApparatusId, LinkEpoch),
     /// A gateway says something.
     Message(ApparatusId, LinkEpoch, ToManager),
+    /// An administrator, the operating system user of this name, wants something.
+    Administrator(Request, String, Administrator),
     /// The rows of this ticket are durable.
     Recorded(Ticket),
     /// They are not.
@@ -106,6 +168,10 @@ pub enum Output {
     Send(ApparatusId, LinkEpoch, ToGateway),
     /// Make these rows durable, then say so.
     Record(Ticket, Vec<RecordEntry>),
+    /// Make this change of the holds durable, then say so.
+    Hold(Ticket, HoldChange),
+    /// Answer the administrator.
+    Answer(Request, Answer),
     /// Close this link, for this reason.
     CloseLink(ApparatusId, LinkEpoch, String),
 }
@@ -119,6 +185,10 @@ enum After {
     Refuse(Asked, String),
     /// Nothing, but the rows must not be lost.
     Keep(Vec<RecordEntry>),
+    /// The administrator may be told that these sessions are cut and new ones held.
+    Held { request: Request, sessions: Vec<View>, hold: Hold },
+    /// New sessions may begin.
+    Released { request: Request, scope: Scope },
 }
 
 /// The brain of the access manager.
@@ -135,6 +205,7 @@ pub struct Manager {
     unwritten: Vec<RecordEntry>,
     rewrite: Option<Monotonic>,
     judged: Judged,
+    holds: Vec<Hold>,
 }
 
 /// What a change of the policy did to the accesses that were on their way or up. One that is
@@ -177,7 +248,15 @@ impl Manager {
             unwritten: Vec::new(),
             rewrite: None,
             judged: Judged::default(),
+            holds: Vec::new(),
         }
+    }
+
+    /// The holds of a manager that was before this one.
+    #[must_use]
+    pub fn with_holds(mut self, holds: Vec<Hold>) -> Self {
+        self.holds = holds;
+        self
     }
 
     /// The directory: the policy's apparatuses and who of them is in operation.
@@ -217,6 +296,7 @@ impl Manager {
                     self.message(id, message, now, &mut out);
                 }
             }
+            Input::Administrator(request, by, wish) => self.administrate(request, by, wish, now, &mut out),
             Input::Recorded(ticket) => self.recorded(ticket, now, &mut out),
             Input::RecordFailed(ticket, why) => self.record_failed(ticket, &why, now, &mut out),
             Input::Revoked(id) => self.revoked(&id, now, &mut out),
@@ -275,6 +355,8 @@ impl Manager {
         match self.tickets.remove(&ticket) {
             Some(After::AskTarget(session, _)) => self.ask_target(session, now, out),
             Some(After::Refuse(asked, why)) => self.refuse(&asked, why, out),
+            Some(After::Held { request, sessions, hold }) => self.hold_kept(request, sessions, hold, Ok(()), out),
+            Some(After::Released { request, scope }) => self.hold_released(request, &scope, Ok(()), out),
             Some(After::Keep(_)) | None => {}
         }
     }
@@ -294,6 +376,8 @@ impl Manager {
                 self.refuse(&asked, format!("{refusal} (and this could not be recorded: {why})"), out);
             }
             Some(After::Keep(rows)) => self.write_later(rows, now),
+            Some(After::Held { request, sessions, hold }) => self.hold_kept(request, sessions, hold, Err(why), out),
+            Some(After::Released { request, scope }) => self.hold_released(request, &scope, Err(why), out),
             None => {}
         }
     }
@@ -314,10 +398,15 @@ impl Manager {
     }
 
     fn record(&mut self, rows: Vec<RecordEntry>, after: After, out: &mut Vec<Output>) {
+        let ticket = self.ticket(after);
+        out.push(Output::Record(ticket, rows));
+    }
+
+    fn ticket(&mut self, after: After) -> Ticket {
         self.next_ticket += 1;
         let ticket = Ticket(self.next_ticket);
         self.tickets.insert(ticket, after);
-        out.push(Output::Record(ticket, rows));
+        ticket
     }
 
     fn send(&self, to: &ApparatusId, message: ToGateway, out: &mut Vec<Output>) {

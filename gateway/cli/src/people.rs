@@ -10,6 +10,8 @@ use session::directory::{Choice, Directory, OperationState};
 use session::{ApparatusId, SessionId};
 use wire::control::{AskError, ControlRequest, SessionRow, Whose, ask};
 
+mod cuts;
+
 use crate::colour::{eprintln, println};
 use crate::output::{Format, duration, json, printable, table};
 
@@ -51,6 +53,22 @@ pub(crate) enum Session {
     },
     /// Disconnect a session.
     Close {
+        /// Its number.
+        session: SessionId,
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// Cut a session at once: at the manager any, at a gateway one of its own.
+    Cut(cuts::Cut),
+    /// Let new sessions begin again that `cut --all --hold` refuses.
+    Release(cuts::Release),
+    /// Show which new sessions are held, by whom, since when and why.
+    Holds {
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// Print what happens to a session, warnings before its end included, until it ends.
+    Watch {
         /// Its number.
         session: SessionId,
         #[command(flatten)]
@@ -117,6 +135,10 @@ pub(crate) fn session(verb: Session) -> anyhow::Result<ExitCode> {
             let rows: Vec<_> = rows.iter().map(row).collect();
             table(["Session", "Source", "Target", "State", "Remaining", "Sent / received / dropped"], &rows)
         }),
+        Session::Cut(cut) => cuts::cut(cut),
+        Session::Release(release) => cuts::release(release),
+        Session::Holds { ask } => cuts::holds(&ask),
+        Session::Watch { session, ask } => cuts::watch(session, &ask),
         Session::Close { session, ask } => {
             show(&ask, Whose::Gateway, &ControlRequest::SessionClose { session }, |row: &SessionRow| {
                 println!("session {} to {} is {}", row.session, row.target, printable(&row.state))

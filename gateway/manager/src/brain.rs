@@ -5,19 +5,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::{FactSayer, Input, Judged, LinkEpoch, Output, Settings, Ticket};
+use access::{Administrator, Answer, FactSayer, Input, Judged, LinkEpoch, Output, Request, Settings, Ticket};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use policy_lang::Policy;
 use session::directory::Directory;
 use session::facts::{FactChange, FactRow, FactSaid};
+use session::hold::Hold;
 use session::message::{ToGateway, ToManager};
 use session::record::{RecordEntry, RecordState};
 use session::{ApparatusId, SessionId, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 use tonic::Status;
-use wire::control::SessionRow;
+use wire::control::{ControlReply, CutReply, HoldRow, SessionRow};
 use wire::proto::ManagerFrame;
 use wire::text::rfc3339;
 
@@ -42,6 +43,8 @@ enum Note {
     Links(oneshot::Sender<usize>),
     Judged(oneshot::Sender<[Judged; 2]>),
     Revoked(ApparatusId),
+    Administrator(String, Administrator, oneshot::Sender<ControlReply>),
+    Holds(oneshot::Sender<Vec<HoldRow>>),
     Fact(Option<ApparatusId>, FactChange, Said, oneshot::Sender<Result<Vec<FactRow>, String>>),
     Facts(oneshot::Sender<(Vec<FactRow>, Vec<String>)>),
 }
@@ -110,6 +113,15 @@ impl Brain {
         self.0.send(Note::Revoked(id.clone())).await.map_err(|_| Stopped)
     }
 
+    /// What an administrator wants of live and of new sessions.
+    pub(crate) async fn administrate(&self, by: String, wish: Administrator) -> Result<ControlReply, Stopped> {
+        self.ask(|answer| Note::Administrator(by, wish, answer)).await
+    }
+
+    pub(crate) async fn holds(&self) -> Result<Vec<HoldRow>, Stopped> {
+        self.ask(Note::Holds).await
+    }
+
     /// The operator says something of a fact; what he gets is the facts then, or why not.
     pub(crate) async fn fact(
         &self,
@@ -143,6 +155,9 @@ struct Shell {
     store: Arc<Store>,
     links: HashMap<LinkEpoch, Link>,
     next_epoch: u64,
+    /// Administrators who wait for their answer.
+    asked: HashMap<Request, oneshot::Sender<ControlReply>>,
+    next_request: u64,
     /// When each open record got its last row.
     since: HashMap<SessionId, Timestamp>,
     /// What all changes of the policy did.
@@ -153,6 +168,7 @@ struct Shell {
 /// Starts the brain. It stops, and closes all links, when `stop` completes.
 pub(crate) fn start(
     settings: Settings,
+    holds: Vec<Hold>,
     store: Arc<Store>,
     policies: watch::Receiver<Current>,
     facts: Vec<KeptFact>,
@@ -160,10 +176,12 @@ pub(crate) fn start(
 ) -> (Brain, tokio::task::JoinHandle<()>) {
     let (sender, notes) = mpsc::channel(QUEUE);
     let shell = Shell {
-        brain: access::Manager::new(settings),
+        brain: access::Manager::new(settings).with_holds(holds),
         store,
         links: HashMap::new(),
         next_epoch: 0,
+        asked: HashMap::new(),
+        next_request: 0,
         since: HashMap::new(),
         judged: Judged::default(),
         writing: FuturesUnordered::new(),
@@ -287,6 +305,14 @@ impl Shell {
             Note::Sessions(answer) => drop(answer.send(self.sessions())),
             Note::Judged(answer) => drop(answer.send([self.brain.judged(), self.judged])),
             Note::Links(answer) => drop(answer.send(self.links.len())),
+            Note::Holds(answer) => drop(answer.send(self.brain.holds().iter().map(Into::into).collect())),
+            Note::Administrator(by, wish, answer) => {
+                self.next_request += 1;
+                let request = Request(self.next_request);
+                self.asked.insert(request, answer);
+                tracing::warn!(by, ?wish, "an administrator intervenes");
+                self.handle(Input::Administrator(request, by, wish));
+            }
             Note::Fact(about, change, said, answer) => drop(answer.send(self.fact(about.as_ref(), &change, said))),
             Note::Facts(answer) => {
                 let dropped = self.brain.dropped_facts().iter();
@@ -352,6 +378,13 @@ impl Shell {
                         }
                     }
                     Output::Record(ticket, rows) => self.record(ticket, rows),
+                    Output::Hold(ticket, change) => {
+                        let store = self.store.clone();
+                        self.writing.push(Box::pin(async move {
+                            (ticket, store.change_hold(&change).await.map_err(|error| error.to_string()))
+                        }));
+                    }
+                    Output::Answer(request, answer) => self.answer(request, answer),
                     Output::CloseLink(_, epoch, why) => self.close(epoch, &why),
                 }
             }
@@ -390,31 +423,46 @@ impl Shell {
         }));
     }
 
-    fn sessions(&self) -> Vec<SessionRow> {
-        let now = clock::now();
-        let row = |view: access::manager::View| {
-            let since = self.since.get(&view.plan.session).copied().unwrap_or(now.wall);
-            let remaining = view.established.zip(view.plan.lease).map(|(at, lease)| {
-                let left = at.after(lease).since(now.monotonic);
-                left.as_secs()
-            });
-            SessionRow {
-                session: view.plan.session,
-                source: view.plan.source.clone(),
-                target: view.plan.target.clone(),
-                state: view.state.as_str().to_owned(),
-                since: rfc3339(since),
-                remaining_seconds: remaining,
-                established: view.established.map(|at| {
-                    let ago = i64::try_from(now.monotonic.since(at).as_millis()).unwrap_or(i64::MAX);
-                    rfc3339(Timestamp(now.wall.0.saturating_sub(ago)))
-                }),
-                limit_seconds: view.plan.lease.map(|lease| lease.as_secs()),
-                counters: None,
-                device: None,
-                detail: String::new(),
+    fn answer(&mut self, request: Request, answer: Answer) {
+        let Some(asked) = self.asked.remove(&request) else { return };
+        let reply = match answer {
+            Answer::Cut { sessions, hold } => {
+                let sessions = sessions.into_iter().map(|view| self.row(view)).collect();
+                ControlReply::ok(&CutReply { sessions, hold: hold.as_ref().map(Into::into) })
             }
+            Answer::Released(hold) => ControlReply::ok(&HoldRow::from(&hold)),
+            Answer::Refused(why) => ControlReply::error(why),
         };
-        self.brain.sessions().map(row).collect()
+        // Who asked may have gone; it is done all the same.
+        drop(asked.send(reply));
+    }
+
+    fn sessions(&self) -> Vec<SessionRow> {
+        self.brain.sessions().map(|view| self.row(view)).collect()
+    }
+
+    fn row(&self, view: access::manager::View) -> SessionRow {
+        let now = clock::now();
+        let since = self.since.get(&view.plan.session).copied().unwrap_or(now.wall);
+        let remaining = view.established.zip(view.plan.lease).map(|(at, lease)| {
+            let left = at.after(lease).since(now.monotonic);
+            left.as_secs()
+        });
+        SessionRow {
+            session: view.plan.session,
+            source: view.plan.source.clone(),
+            target: view.plan.target.clone(),
+            state: view.state.as_str().to_owned(),
+            since: rfc3339(since),
+            remaining_seconds: remaining,
+            established: view.established.map(|at| {
+                let ago = i64::try_from(now.monotonic.since(at).as_millis()).unwrap_or(i64::MAX);
+                rfc3339(Timestamp(now.wall.0.saturating_sub(ago)))
+            }),
+            limit_seconds: view.plan.lease.map(|lease| lease.as_secs()),
+            counters: None,
+            device: None,
+            detail: String::new(),
+        }
     }
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use access::Administrator;
 use session::facts::{FactChange, FactSaid};
-use wire::control::{ControlHandler, ControlReply, ControlRequest, Status};
+use wire::control::{Asker, ControlHandler, ControlReply, ControlRequest, Status};
 
 use crate::brain::{Brain, Stopped};
 use crate::store::Store;
@@ -24,6 +25,10 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
+    async fn administrate(&self, asker: Asker, wish: Administrator) -> ControlReply {
+        self.brain.administrate(asker.name().await, wish).await.unwrap_or_else(ControlReply::error)
+    }
+
     async fn status(&self) -> Result<Status, Stopped> {
         let policy = self.policy.status().await?;
         let mut problems = self.facts.dropped().await?;
@@ -51,7 +56,7 @@ fn reply<T: serde::Serialize, E: std::fmt::Display>(result: Result<T, E>) -> Con
 }
 
 impl ControlHandler for Desk {
-    async fn handle(&self, request: ControlRequest) -> ControlReply {
+    async fn handle(&self, asker: Asker, request: ControlRequest) -> ControlReply {
         match request {
             ControlRequest::Directory => reply(self.brain.directory().await),
             ControlRequest::SessionList => reply(self.brain.sessions().await),
@@ -59,6 +64,17 @@ impl ControlHandler for Desk {
             ControlRequest::RecordShow { session } => reply(self.store.record(session).await),
             ControlRequest::Status => reply(self.status().await),
             ControlRequest::PolicyStatus => reply(self.policy.status().await),
+            ControlRequest::SessionCut { session, reason } => {
+                self.administrate(asker, Administrator::Cut { session, reason }).await
+            }
+            ControlRequest::SessionCutAll { scope, hold, reason } => {
+                self.administrate(asker, Administrator::CutAll { scope, hold, reason }).await
+            }
+            ControlRequest::SessionRelease { scope } => self.administrate(asker, Administrator::Release(scope)).await,
+            ControlRequest::SessionHolds => reply(self.brain.holds().await),
+            ControlRequest::SessionWatch { .. } => {
+                ControlReply::error("this is a manager; sessions are watched at their gateways")
+            }
             ControlRequest::FactSet { name, value, milliseconds, about } => {
                 let lasts = milliseconds.map(Duration::from_millis);
                 reply(self.facts.say(about, FactChange::Set(FactSaid { name, value, lasts })).await)

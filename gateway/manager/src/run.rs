@@ -138,7 +138,11 @@ pub async fn run_until(
 
     let facts = store.facts(clock::wall()).await?;
     let (stop_brain, brain_stops) = oneshot::channel();
-    let (brain, mut thinking) = brain::start(settings, store.clone(), policies.subscribe(), facts, brain_stops);
+    let holds = store.holds().await?;
+    if !holds.is_empty() {
+        tracing::warn!(holds = holds.len(), "new sessions are held; `sallyport session holds` says which");
+    }
+    let (brain, mut thinking) = brain::start(settings, holds, store.clone(), policies.subscribe(), facts, brain_stops);
     let policy = PolicyDesk::new(brain.clone(), policies.subscribe(), &options.policies);
     let remembering = tokio::spawn(policy.clone().remember());
     let facts = FactDesk::new(brain.clone(), store.clone());

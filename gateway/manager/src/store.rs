@@ -14,6 +14,7 @@ use wire::identity::Fingerprint;
 use wire::token::TokenHash;
 
 mod facts;
+mod holds;
 mod records;
 mod writer;
 

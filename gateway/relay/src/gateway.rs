@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use session::facts::{FactChange, FactSaid};
-use session::gateway::{Gateway, Input, Operator, Output, Reply, Stage, Token, View};
+use session::gateway::{Gateway, Input, Notice, Operator, Output, Reply, Stage, Token, View};
 use session::{End, SessionId};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
-use wire::control::{ControlHandler, ControlReply, ControlRequest, ControlServer, SessionRow, Status};
+use wire::control::{Asker, ControlHandler, ControlReply, ControlRequest, ControlServer, CutReply, SessionRow, Status};
 use wire::link::LinkSender;
 use wire::text::rfc3339;
 
@@ -23,6 +23,7 @@ use crate::home::{Config, Home};
 use crate::link::{self, LinkEvent};
 use crate::sessions::{Attachment, Sessions};
 use crate::tunnel::TunnelEvent;
+use crate::watch::Watchers;
 
 /// How many events of one kind may wait for the brain.
 const QUEUE: usize = 1_024;
@@ -38,9 +39,9 @@ pub struct RunOptions {
     pub data: PathBuf,
 }
 
-/// A request of the control socket and the way back; dropping the sender's receiver means that
-/// the person has gone.
-type Request = (ControlRequest, oneshot::Sender<ControlReply>);
+/// A request of the control socket, the name of who asks where it matters, and the way back;
+/// dropping the sender's receiver means that the person has gone.
+type Request = (ControlRequest, String, oneshot::Sender<ControlReply>);
 
 /// Runs the gateway until it is told to end by SIGTERM or SIGINT; prints `ready` on standard
 /// output when it is first linked to its manager.
@@ -83,7 +84,7 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
             () = sleep_until(due) => shell.tick(),
             Some(event) = attached.recv() => shell.attached(event),
             () = left.notified() => shell.forget_the_gone(),
-            Some((request, reply)) = asked.recv() => shell.request(request, reply),
+            Some((request, by, reply)) = asked.recv() => shell.request(request, by, reply),
             Some(event) = tunnelled.recv() => shell.tunnel_event(event),
         }
     }
@@ -116,11 +117,15 @@ impl Drop for Leaving<'_> {
 }
 
 impl ControlHandler for Desk {
-    async fn handle(&self, request: ControlRequest) -> ControlReply {
+    async fn handle(&self, asker: Asker, request: ControlRequest) -> ControlReply {
         // Dropped in reverse order: first the receiver, then the word that it is gone.
         let _leaving = Leaving(&self.left);
+        let by = match request {
+            ControlRequest::SessionCut { .. } => asker.name().await,
+            _ => String::new(),
+        };
         let (reply, answer) = oneshot::channel();
-        if self.requests.send((request, reply)).await.is_err() {
+        if self.requests.send((request, by, reply)).await.is_err() {
             return ControlReply::error("the gateway is stopping");
         }
         answer.await.unwrap_or_else(|_| ControlReply::error("the gateway is stopping"))
@@ -130,6 +135,8 @@ impl ControlHandler for Desk {
 /// What somebody waits for, and how the answer is shown.
 struct Waiting {
     token: Token,
+    /// Whether the session was cut rather than closed.
+    cuts: bool,
     reply: oneshot::Sender<ControlReply>,
 }
 
@@ -139,6 +146,7 @@ struct Shell {
     sessions: Sessions,
     link: Option<LinkSender>,
     waiting: Vec<Waiting>,
+    watchers: Watchers,
     next_token: u64,
     ready: bool,
     done: bool,
@@ -152,6 +160,7 @@ impl Shell {
             sessions,
             link: None,
             waiting: Vec::new(),
+            watchers: Watchers::default(),
             next_token: 0,
             ready: false,
             done: false,
@@ -221,6 +230,7 @@ impl Shell {
                         }
                     }
                     Output::Reply(token, reply) => self.reply(token, reply),
+                    Output::Notice(session, notice) => self.notice(session, &notice),
                     Output::Exit => self.done = true,
                     output => inputs.extend(self.sessions.carry_out(output, now)),
                 }
@@ -228,11 +238,23 @@ impl Shell {
         }
     }
 
-    fn request(&mut self, request: ControlRequest, reply: oneshot::Sender<ControlReply>) {
+    fn request(&mut self, request: ControlRequest, by: String, reply: oneshot::Sender<ControlReply>) {
         let operator = match request {
             ControlRequest::Targets => Operator::Targets,
             ControlRequest::SessionOpen { target, reason } => Operator::Open { target, reason },
             ControlRequest::SessionClose { session } => Operator::Close(session),
+            ControlRequest::SessionCut { session, reason } => Operator::Cut { session, by, reason },
+            ControlRequest::SessionWatch { session, after } => {
+                let row = self.row_of(session);
+                return self.watchers.watch(session, after, row.as_ref(), reply);
+            }
+            ControlRequest::SessionCutAll { .. }
+            | ControlRequest::SessionRelease { .. }
+            | ControlRequest::SessionHolds => {
+                let why = "a gateway cuts its own sessions by number; all at once, and holds, are the manager's: ask \
+                           there, with its data directory";
+                return drop(reply.send(ControlReply::error(why)));
+            }
             ControlRequest::FactSet { about: Some(_), .. } | ControlRequest::FactClear { about: Some(_), .. } => {
                 let why = "a gateway speaks of its own sessions only; `--about` is for the operator of the manager";
                 return drop(reply.send(ControlReply::error(why)));
@@ -260,7 +282,8 @@ impl Shell {
         };
         self.next_token += 1;
         let token = Token(self.next_token);
-        self.waiting.push(Waiting { token, reply });
+        let cuts = matches!(operator, Operator::Cut { .. });
+        self.waiting.push(Waiting { token, cuts, reply });
         self.take(Input::Operator(token, operator));
     }
 
@@ -274,6 +297,10 @@ impl Shell {
                 Some(row) => ControlReply::ok(&row),
                 None => ControlReply::error("the session has ended already"),
             },
+            Reply::Closed(session) if waiting.cuts => {
+                let sessions = self.sessions.closed_row(session).cloned().into_iter().collect();
+                ControlReply::ok(&CutReply { sessions, hold: None })
+            }
             Reply::Closed(session) => ControlReply::ok(&self.sessions.closed_row(session)),
             Reply::Refused(why) => ControlReply::error(why),
         };
@@ -281,8 +308,18 @@ impl Shell {
         let _ = waiting.reply.send(reply);
     }
 
+    fn notice(&mut self, session: SessionId, notice: &Notice) {
+        if let Notice::Ended(cause) = notice {
+            tracing::info!(%session, %cause, "the session has ended");
+            self.sessions.ended(session, cause);
+        }
+        let row = self.row_of(session);
+        self.watchers.note(session, notice, row.as_ref());
+    }
+
     /// Requests whose person no longer waits are withdrawn.
     fn forget_the_gone(&mut self) {
+        self.watchers.forget_the_gone();
         let gone: Vec<Token> =
             self.waiting.iter().filter(|waiting| waiting.reply.is_closed()).map(|waiting| waiting.token).collect();
         for token in gone {

@@ -14,3 +14,4 @@ pub mod noise;
 pub mod routes;
 mod sessions;
 pub mod tunnel;
+mod watch;

@@ -11,7 +11,7 @@ use anyhow::Context;
 use session::filter::Filter;
 use session::gateway::{Input, Output, PortId};
 use session::inside::{InsideMessage, Segment, Stream};
-use session::message::{Counters, SignedKey};
+use session::message::{Counters, EndCause, SignedKey};
 use session::{ApparatusId, End, Monotonic, SessionId, SessionPlan};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
@@ -149,7 +149,7 @@ impl Sessions {
             }),
             Output::Stop(session) => vec![Input::Stopped(session, self.stop(session))],
             // These are the gateway's own to carry out.
-            Output::Send(_) | Output::Reply(..) | Output::Exit => Vec::new(),
+            Output::Send(_) | Output::Reply(..) | Output::Notice(..) | Output::Exit => Vec::new(),
         }
     }
 
@@ -371,6 +371,13 @@ impl Sessions {
 
     pub(crate) fn device(&self, session: SessionId) -> Option<String> {
         self.running.get(&session)?.device.clone()
+    }
+
+    /// Keeps why a session has ended for those who asked for its end.
+    pub(crate) fn ended(&mut self, session: SessionId, cause: &EndCause) {
+        if let Some(row) = self.closed.iter_mut().rev().find(|row| row.session == session) {
+            row.detail = cause.to_string();
+        }
     }
 
     /// The last row of a session that was closed here.

@@ -20,10 +20,12 @@ use crate::{ApparatusId, End, Monotonic, SessionId, SessionPlan};
 mod facts;
 mod live;
 mod requests;
+mod warnings;
 
 use facts::Facts;
 use live::Session;
 pub use live::Stage;
+pub use warnings::WARNINGS;
 
 /// How long a gateway waits for the manager's answer to an access request.
 pub const ANSWER_TIME: Duration = Duration::from_secs(30);
@@ -61,6 +63,15 @@ pub enum Operator {
     },
     /// Disconnect this session (S6).
     Close(SessionId),
+    /// Cut this session at once, by this end's own decision.
+    Cut {
+        /// Which.
+        session: SessionId,
+        /// The operating system user who cuts it.
+        by: String,
+        /// Why.
+        reason: String,
+    },
     /// Change what this gateway says of facts, or nothing; show what the manager holds then.
     Facts(Option<FactChange>),
 }
@@ -120,6 +131,8 @@ pub enum Output {
     Send(ToManager),
     /// Answer the person.
     Reply(Token, Reply),
+    /// Tell whoever watches the session.
+    Notice(SessionId, Notice),
     /// As the source, make a key pair and a data port for a request to `target`.
     OpenPort(PortId, ApparatusId),
     /// Close a port that got no session.
@@ -170,6 +183,17 @@ pub enum Reply {
     Closed(SessionId),
     /// No, and why.
     Refused(String),
+}
+
+/// What those are told who watch a session.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Notice {
+    /// Packets of permitted terminals pass.
+    Open,
+    /// Its lease will be over after this time.
+    Warning(Duration),
+    /// It has ended, or never came up.
+    Ended(EndCause),
 }
 
 /// A request of this gateway that has no session yet.
@@ -354,6 +378,7 @@ impl Gateway {
                 | ToManager::PermissionRefused { .. },
             ) => false,
             Output::Reply(..)
+            | Output::Notice(..)
             | Output::OpenPort(..)
             | Output::ClosePort(_)
             | Output::StandBy(..)

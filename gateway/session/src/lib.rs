@@ -8,6 +8,7 @@ pub mod directory;
 pub mod facts;
 pub mod filter;
 pub mod gateway;
+pub mod hold;
 pub mod id;
 pub mod inside;
 pub mod message;

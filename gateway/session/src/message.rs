@@ -215,6 +215,10 @@ pub enum EndCause {
     Unknown,
     /// Somebody could not do his part; the words say what failed.
     Failed(String),
+    /// An administrator cut it at the manager (\[0161\]); the words say who and why.
+    Administrator(String),
+    /// An operator cut it at one end; the words say which end, who and why.
+    Operator(String),
 }
 
 impl EndCause {
@@ -232,7 +236,8 @@ impl EndCause {
             | Self::PlanMismatch(_)
             | Self::Shutdown
             | Self::Failed(_)) => Self::Failed(format!("{end}: {own}")),
-            shared @ (Self::Peer | Self::Limit) => shared,
+            // What names its author says the same to everybody.
+            shared @ (Self::Peer | Self::Limit | Self::Administrator(_) | Self::Operator(_)) => shared,
         }
     }
 }
@@ -251,6 +256,8 @@ impl fmt::Display for EndCause {
             Self::Shutdown => f.write_str("the gateway was stopped"),
             Self::Unknown => f.write_str("the manager does not know this session"),
             Self::Failed(what) => f.write_str(what),
+            Self::Administrator(words) => write!(f, "cut by the administrator {words}"),
+            Self::Operator(words) => write!(f, "cut by {words}"),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use session::hold::Scope;
 use session::message::Counters;
 use session::{ApparatusId, SessionId};
 
@@ -12,11 +13,13 @@ mod client;
 mod policy;
 mod record;
 mod server;
+mod sessions;
 
 pub use client::{AskError, ask, ask_value};
 pub use policy::{GitRevision, PolicyMetrics, PolicyStatus, RefusedPolicy};
 pub use record::{RecordPage, RecordQuery};
-pub use server::{BindError, ControlHandler, ControlServer, private_directory};
+pub use server::{Asker, BindError, ControlHandler, ControlServer, private_directory};
+pub use sessions::{CutReply, HoldRow, SessionEvent, SessionHappening, Watched};
 
 /// The longest line in either direction.
 pub const MAX_LINE: usize = 1024 * 1024;
@@ -51,6 +54,38 @@ pub enum ControlRequest {
     SessionClose {
         /// Which.
         session: SessionId,
+    },
+    /// Cuts a session; the reply is a [`CutReply`].
+    SessionCut {
+        /// Which.
+        session: SessionId,
+        /// Why.
+        reason: String,
+    },
+    /// Cuts all sessions of a scope; the reply is a [`CutReply`]. Managers only.
+    SessionCutAll {
+        /// Which.
+        scope: Scope,
+        /// Whether new ones are refused until they are released.
+        #[serde(default)]
+        hold: bool,
+        /// Why.
+        reason: String,
+    },
+    /// Lets new sessions of a held scope begin again; the reply is a [`HoldRow`]. Managers only.
+    SessionRelease {
+        /// Which.
+        scope: Scope,
+    },
+    /// The holds in force; the reply is a `Vec<HoldRow>`. Managers only.
+    SessionHolds,
+    /// Waits for what happens to a session; the reply is a [`Watched`]. Gateways only.
+    SessionWatch {
+        /// Which.
+        session: SessionId,
+        /// The `next` of the reply before, 0 at first.
+        #[serde(default)]
+        after: u64,
     },
     /// Says a fact; the reply is a `Vec<FactRow>` of what is held then. At a gateway for its own
     /// sessions, at a manager as its operator.

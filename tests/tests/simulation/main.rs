@@ -1,5 +1,6 @@
 //! A whole estate in one thread and in virtual time: the manager's brain, the gateways' brains, and
-//! between them a world that delays, loses links, fails to write records and changes the policy.
+//! between them a world that delays, loses links, fails to write records, changes the policy, and has an
+//! administrator who cuts and holds.
 //!
 //! Each seed is one history. `SALLYPORT_SEEDS=N` runs more of them, `SALLYPORT_SEED=N` one alone.
 
@@ -32,11 +33,13 @@ fn history(seed: u64) -> World {
 fn nothing_is_left_and_every_record_is_honest() {
     let mut ended = std::collections::BTreeMap::<RecordState, usize>::new();
     let (mut narrowings, mut ended_by_facts) = (0, 0);
+    let mut interventions = [0; 2];
     for seed in histories() {
         let world = history(seed);
         assert_eq!(world.open_sessions(), Vec::<String>::new(), "seed {seed}: sessions are left");
         assert_eq!(world.unanswered(), 0, "seed {seed}: somebody waits for an answer");
         narrowings += world.narrowings();
+        interventions = std::array::from_fn(|n| interventions[n] + world.interventions()[n]);
         ended_by_facts += world.ended_by_facts();
         for (session, mut states) in world.records() {
             let last = *states.last().expect("a record has a state");
@@ -72,6 +75,7 @@ fn nothing_is_left_and_every_record_is_honest() {
             assert!(ended.contains_key(&state), "no history ended with `{state}`: {ended:?}");
         }
         assert!(narrowings > 0, "no session was narrowed");
+        assert!(interventions.iter().all(|count| *count > 0), "cuts, refusals by a hold: {interventions:?}");
         assert!(ended_by_facts > 0, "no session was ended by a fact");
     }
 }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::{AnswerWhen, Input as ManagerInput, LinkEpoch, Manager, Now, Output as ManagerOutput, Settings, Ticket};
+use access::{
+    AnswerWhen, HoldChange, Input as ManagerInput, LinkEpoch, Manager, Now, Output as ManagerOutput, Settings, Ticket,
+};
 use policy_lang::{Policy, Question, SourceFile, compile};
 use session::facts::{FactChange, FactSaid};
 use session::gateway::{Gateway, Input, Operator, Output, PortId, Stage, Token};
@@ -12,6 +14,10 @@ use session::inside::InsideMessage;
 use session::message::{Counters, SignedKey, ToGateway, ToManager};
 use session::record::{RecordEntry, RecordState};
 use session::{ApparatusId, End, Host, Monotonic, Protocol, Service, SessionId, SessionPlan, Timestamp};
+
+mod administrator;
+
+use administrator::Desk;
 
 use super::facts::Facts;
 
@@ -46,6 +52,9 @@ enum Event {
     Inside(SessionId, End, InsideMessage),
     Silence(SessionId, End),
     Person,
+    Administrator,
+    CommitHold(Ticket, HoldChange),
+    MustBeCut(SessionId, ApparatusId, LinkEpoch),
     Trouble,
     Wake,
 }
@@ -69,6 +78,7 @@ pub(crate) struct World {
     queue: BinaryHeap<std::cmp::Reverse<(Monotonic, u64)>>,
     events: BTreeMap<u64, Event>,
     manager: Manager,
+    desk: Desk,
     epochs: u64,
     sites: BTreeMap<ApparatusId, Site>,
     tunnels: BTreeMap<(SessionId, End), Tunnel>,
@@ -122,6 +132,7 @@ impl World {
             queue: BinaryHeap::new(),
             events: BTreeMap::new(),
             manager: Manager::new(settings),
+            desk: Desk::default(),
             epochs: 0,
             sites: ids.iter().map(|id| (id.clone(), site())).collect(),
             tunnels: BTreeMap::new(),
@@ -149,6 +160,7 @@ impl World {
         }
         world.after(50..2_000, Event::Person);
         world.after(50..60_000, Event::Trouble);
+        world.after(50..20_000, Event::Administrator);
         world
     }
 
@@ -178,6 +190,7 @@ impl World {
             self.happen(event);
             self.tick_who_is_due();
             self.check_leases();
+            self.check_holds();
             self.check_permits();
         }
         self.now = end;
@@ -279,6 +292,9 @@ impl World {
                 }
             }
             Event::Person => self.person(),
+            Event::Administrator => self.administrator(),
+            Event::CommitHold(ticket, change) => self.hold_commits(ticket, change),
+            Event::MustBeCut(session, id, epoch) => self.must_be_cut(session, &id, epoch),
             Event::Trouble => self.trouble(),
             Event::Wake => {}
         }
@@ -314,6 +330,7 @@ impl World {
             (6, _) => Operator::Facts(Some(self.fact_change("supervised"))),
             (7, _) => return self.operator_of_the_manager(),
             (1 | 2, Some(session)) => Operator::Close(session),
+            (3, Some(session)) => Operator::Cut { session, by: "root".into(), reason: "leak".into() },
             _ => {
                 let target = ["rs-1@abc.net", "rs-3@abc.net", "rs-9@abc.net"][self.random(3) as usize];
                 Operator::Open { target: target.parse().expect("an id"), reason: String::new() }
@@ -406,11 +423,17 @@ impl World {
         for output in outputs {
             match output {
                 ManagerOutput::Send(id, epoch, message) => {
+                    self.nothing_begins_under_a_hold(&[], Some(&message));
                     self.send(format!("to {id}"), 1..80, Event::ToGateway(id, epoch, message));
                 }
                 ManagerOutput::Record(ticket, rows) => {
+                    self.nothing_begins_under_a_hold(&rows, None);
                     self.send("store".into(), 1..20, Event::Commit(ticket, rows));
                 }
+                ManagerOutput::Hold(ticket, change) => {
+                    self.send("store".into(), 1..20, Event::CommitHold(ticket, change));
+                }
+                ManagerOutput::Answer(request, answer) => self.answered(request, answer),
                 ManagerOutput::CloseLink(id, epoch, _) => self.after(0..10, Event::LinkDown(id, epoch)),
             }
         }
@@ -474,7 +497,8 @@ impl World {
                 assert!(broad.is_some_and(|broad| breadth(&plan) <= broad), "session {} is widened", plan.session);
                 self.narrowings += 1;
             }
-            Output::ClosePort(_) | Output::Establish(..) | Output::SetNames(..) | Output::Exit => {}
+            Output::ClosePort(_) | Output::Establish(..) | Output::SetNames(..) | Output::Notice(..) | Output::Exit => {
+            }
         }
     }
 
@@ -555,7 +579,7 @@ impl World {
     }
 
     pub(crate) fn unanswered(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len() + self.administrator_waits()
     }
 
     /// How often an end was told of a plan that allows it less.

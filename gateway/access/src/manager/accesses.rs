@@ -14,6 +14,7 @@ use super::{After, AnswerWhen, Manager, Now, Output, PERMISSION_TIME, View};
 use crate::plan::{plan, question};
 
 mod again;
+mod cuts;
 
 /// How much longer than its lease a session without a word from its ends is waited for.
 const LOST_GRACE: Duration = Duration::from_secs(60);
@@ -120,6 +121,9 @@ impl Manager {
                 return self.deny(number, asked, RecordState::Denied, why, now, out);
             }
         };
+        if let Some(why) = self.held(&asked.source, &asked.target) {
+            return self.deny(number, asked, RecordState::Denied, why, now, out);
+        }
         if !self.in_operation(&asked.target) {
             let why = format!("{} is not in operation", asked.target);
             return self.deny(number, asked, RecordState::TargetNotReachable, why, now, out);
@@ -294,7 +298,9 @@ impl Manager {
             | EndCause::HandshakeFailed
             | EndCause::PlanMismatch(_)
             | EndCause::Shutdown
-            | EndCause::Failed(_) => RecordState::SessionIsDisconnected,
+            | EndCause::Failed(_)
+            | EndCause::Administrator(_)
+            | EndCause::Operator(_) => RecordState::SessionIsDisconnected,
         };
         let drops = counters.dropped_outbound.iter().chain(&counters.dropped_inbound);
         let dropped = drops.fold(0u64, |sum, count| sum.saturating_add(*count));
@@ -305,7 +311,12 @@ impl Manager {
             cause => (by, cause),
         };
         let (sent, received) = (counters.sent_packets, counters.received_packets);
-        let detail = format!("{closer}: {why}; {by} sent {sent} packets, received {received}, dropped {dropped}");
+        let passed = format!("{by} sent {sent} packets, received {received}, dropped {dropped}");
+        let detail = match why {
+            // It names who did it.
+            EndCause::Operator(_) => format!("{why}; {passed}"),
+            why => format!("{closer}: {why}; {passed}"),
+        };
         self.disconnect(&other, session, cause.of(by), out);
         self.close(session, state, detail, now, out);
     }

@@ -90,12 +90,12 @@ impl Manager {
                 let state = self.directory.find(&target).map_or(OperationState::Inactive, |(_, state)| state);
                 let permit = row.decision.permit();
                 Some(Choice {
-                    target,
                     name: row.target.name.clone(),
                     state,
-                    open: permit.is_some(),
+                    open: permit.is_some() && self.held(source, &target).is_none(),
                     priority: row.priority,
                     limit: permit.and_then(|permit| permit.limit()),
+                    target,
                 })
             })
             .collect()

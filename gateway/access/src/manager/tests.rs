@@ -7,6 +7,8 @@ use session::message::{Ask, SignedKey};
 
 use super::*;
 
+mod cuts;
+
 const POLICY: &str = "
 estate abc.net \"GROUP A\"
 gateway rs-1@abc.net \"Kyoto plant\" {
@@ -61,7 +63,7 @@ fn request(target: &str) -> ToManager {
 fn rows(outputs: &[Output]) -> Vec<&'static str> {
     let rows = outputs.iter().filter_map(|output| match output {
         Output::Record(_, rows) => Some(rows),
-        Output::Send(..) | Output::CloseLink(..) => None,
+        _ => None,
     });
     rows.flatten().map(|row| row.state.as_str()).collect()
 }
@@ -74,7 +76,7 @@ fn sent(outputs: &[Output]) -> Vec<String> {
             let word = debug.split([' ', '{', '(']).next().unwrap_or_default().to_owned();
             Some(format!("{to} {word}"))
         }
-        Output::Record(..) | Output::CloseLink(..) => None,
+        _ => None,
     });
     said.collect()
 }
@@ -82,7 +84,7 @@ fn sent(outputs: &[Output]) -> Vec<String> {
 fn ticket(outputs: &[Output]) -> Ticket {
     let tickets = outputs.iter().find_map(|output| match output {
         Output::Record(ticket, _) => Some(*ticket),
-        Output::Send(..) | Output::CloseLink(..) => None,
+        _ => None,
     });
     tickets.expect("a record")
 }
@@ -238,7 +240,7 @@ fn a_new_policy_shortens_and_never_extends() {
 fn details(outputs: &[Output]) -> Vec<(&'static str, String)> {
     let rows = outputs.iter().filter_map(|output| match output {
         Output::Record(_, rows) => Some(rows),
-        Output::Send(..) | Output::CloseLink(..) => None,
+        _ => None,
     });
     rows.flatten().map(|row| (row.state.as_str(), row.detail.clone())).collect()
 }

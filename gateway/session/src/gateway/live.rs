@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{DISCONNECT_TIME, EXCHANGE_TIME, HANDSHAKE_TIME, Output, PortId, Reply, Token, View};
+use super::warnings::Warnings;
+use super::{DISCONNECT_TIME, EXCHANGE_TIME, HANDSHAKE_TIME, Notice, Output, PortId, Reply, Token, View};
 use crate::inside::{InsideMessage, PermittedTerminal, check_networks, check_terminals, permitted_terminals};
 use crate::message::{Counters, EndCause, Resolved, SignedKey, ToManager};
 use crate::{ApparatusId, End, Monotonic, SessionId, SessionPlan};
@@ -57,6 +58,7 @@ pub(super) struct Session {
     /// When the stage has taken too long.
     stage_deadline: Option<Monotonic>,
     established: Option<Monotonic>,
+    warnings: Warnings,
     port: Option<PortId>,
     exchange: Exchange,
     opener: Option<Token>,
@@ -87,6 +89,7 @@ impl Session {
             stage,
             stage_deadline: Some(deadline),
             established: None,
+            warnings: Warnings::default(),
             port: None,
             exchange: Exchange::default(),
             opener: None,
@@ -121,7 +124,8 @@ impl Session {
         if self.stage == Stage::Stopping {
             return None;
         }
-        [self.stage_deadline, self.lease_end()].into_iter().flatten().min()
+        let warning = self.lease_end().and_then(|end| self.warnings.next(end));
+        [self.stage_deadline, self.lease_end(), warning].into_iter().flatten().min()
     }
 
     /// When its lease is over at the latest, as seen at its end; a day for one without a limit.
@@ -172,6 +176,7 @@ impl Session {
         let id = self.id();
         self.stage = Stage::Exchanging;
         self.established = Some(now);
+        self.warnings = self.plan.lease.map(Warnings::of_lease).unwrap_or_default();
         self.stage_deadline = Some(now.after(EXCHANGE_TIME));
         out.push(Output::Establish(id, now));
         out.push(Output::Send(ToManager::Established { session: id }));
@@ -258,6 +263,7 @@ impl Session {
         if self.stage == Stage::Attaching && self.exchange.attached && self.exchange.peer_ready {
             self.stage = Stage::Open;
             self.stage_deadline = None;
+            out.push(Output::Notice(self.id(), Notice::Open));
             if let Some(token) = self.opener.take() {
                 out.push(Output::Reply(token, Reply::Opened(self.plan.clone())));
             }
@@ -271,6 +277,9 @@ impl Session {
         }
         let names_changed = plan.names(self.end) != self.plan.names(self.end);
         let revision = plan.revision;
+        if let Some(lease) = plan.lease.filter(|_| self.established.is_some()) {
+            self.warnings.shortened(self.plan.lease, lease);
+        }
         self.plan = plan.clone();
         out.push(Output::SetPlan(plan));
         // This end's terminals by the new plan: with the addresses known so far at once, with those
@@ -307,6 +316,13 @@ impl Session {
         }
     }
 
+    /// This end's own operator cuts it, with or without the manager: the peer is told, not asked.
+    pub(super) fn cut_here(&mut self, token: Token, by: &str, reason: &str, out: &mut Vec<Output>) {
+        self.closers.push(token);
+        let words = format!("the {} {} ({by}): {reason}", self.end, self.plan.apparatus(self.end));
+        self.cut(EndCause::Operator(words), out);
+    }
+
     /// The person who opened it left before it was open.
     pub(super) fn opener_gone(&mut self, token: Token, out: &mut Vec<Output>) {
         self.closers.retain(|closer| *closer != token);
@@ -326,8 +342,14 @@ impl Session {
         if self.stage == Stage::Stopping {
             return;
         }
-        if self.lease_end().is_some_and(|end| end <= now) {
-            return self.cut(EndCause::Limit, out);
+        if let Some(end) = self.lease_end() {
+            if end <= now {
+                return self.cut(EndCause::Limit, out);
+            }
+            let left = end.since(now);
+            if self.warnings.due(left) {
+                out.push(Output::Notice(self.id(), Notice::Warning(left)));
+            }
         }
         if self.stage_deadline.is_none_or(|deadline| deadline > now) {
             return;
@@ -367,6 +389,7 @@ impl Session {
     /// Everything is erased: the manager and everybody who waited are told.
     pub(super) fn gone(self, counters: Counters, out: &mut Vec<Output>) {
         let cause = self.cause.unwrap_or(EndCause::Failed("the session stopped by itself".into()));
+        out.push(Output::Notice(self.plan.session, Notice::Ended(cause.clone())));
         if let Some(token) = self.opener {
             out.push(Output::Reply(token, Reply::Refused(format!("no session to {}: {cause}", self.plan.target))));
         }

@@ -2,6 +2,7 @@
 //! the manager says.
 
 use super::{ANSWER_TIME, Gateway, Operator, Output, PortId, Reply, Request, STANDBY_MAX, Session, Token};
+use crate::hold::checked_reason;
 use crate::message::{Ask, EndCause, SignedKey, ToGateway, ToManager};
 use crate::{ApparatusId, End, Monotonic, SessionId};
 
@@ -19,6 +20,7 @@ impl Gateway {
         }
         match wish {
             Operator::Close(id) => self.close(token, id, now, out),
+            Operator::Cut { session, by, reason } => self.cut_here(token, session, &by, &reason, out),
             Operator::Facts(change) => self.facts_wished(token, change, now, out),
             Operator::Targets | Operator::Open { .. } if !self.linked => {
                 out.push(refuse("there is no link to the manager; is it running, and reachable from here?".into()));
@@ -57,6 +59,16 @@ impl Gateway {
             Some(session) => session.close(token, now, out),
             None => out.push(Output::Reply(token, Reply::Refused(format!("there is no session {id} here")))),
         }
+    }
+
+    fn cut_here(&mut self, token: Token, id: SessionId, by: &str, reason: &str, out: &mut Vec<Output>) {
+        let refused = match (checked_reason(reason), self.sessions.get_mut(&id)) {
+            (Ok(reason), Some(session)) => return session.cut_here(token, by, reason, out),
+            (Ok(_), None) if self.tombstones.contains_key(&id) => format!("session {id} has ended already"),
+            (Ok(_), None) => format!("there is no session {id} here"),
+            (Err(why), _) => why,
+        };
+        out.push(Output::Reply(token, Reply::Refused(refused)));
     }
 
     pub(super) fn operator_gone(&mut self, token: Token, out: &mut Vec<Output>) {

@@ -7,6 +7,8 @@ use super::*;
 use crate::inside::PermittedTerminal;
 use crate::{Host, Pair, Service};
 
+mod cuts;
+
 const SESSION: SessionId = SessionId(7);
 
 fn id(text: &str) -> ApparatusId {
@@ -193,12 +195,14 @@ fn the_limit_is_kept_by_the_gateway_itself() {
         let mut gateway = gateway(me);
         play(&mut gateway, steps);
         gateway.handle(Input::LinkDown, at(1));
+        // The two warnings first.
+        assert_eq!(gateway.handle(Input::Tick, at(3_599)).len(), 1);
         assert_eq!(gateway.next_deadline(), Some(at(3_600)));
-        assert_eq!(gateway.handle(Input::Tick, at(3_599)), []);
         let outputs = gateway.handle(Input::Tick, at(3_600));
         assert!(outputs.contains(&Output::Stop(SESSION)), "{outputs:?}");
         // The notice waits for the next link.
-        assert_eq!(gateway.handle(Input::Stopped(SESSION, Counters::default()), at(3_600)), []);
+        let outputs = gateway.handle(Input::Stopped(SESSION, Counters::default()), at(3_600));
+        assert_eq!(outputs, [Output::Notice(SESSION, Notice::Ended(EndCause::Limit))]);
         gateway.handle(Input::LinkUp, at(3_700));
         assert!(ends_with(&gateway.handle(welcome(me), at(3_700)), &EndCause::Limit));
     }
@@ -284,7 +288,8 @@ fn an_older_plan_changes_nothing_and_a_shorter_lease_cuts() {
     };
     assert_eq!(gateway.handle(change(1, 5), at(10)), []);
     // The new plan, and this end's terminals by it.
-    assert_eq!(gateway.handle(change(2, 60), at(10)).len(), 3);
+    // The names, said anew, and a warning: there is less than a minute left.
+    assert_eq!(gateway.handle(change(2, 60), at(10)).len(), 4);
     assert_eq!(gateway.next_deadline(), Some(at(60)));
     assert!(gateway.handle(change(3, 5), at(10)).contains(&Output::Stop(SESSION)));
 }

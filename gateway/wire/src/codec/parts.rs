@@ -143,6 +143,8 @@ impl From<&EndCause> for proto::EndCause {
             EndCause::Shutdown => (Kind::Shutdown, ""),
             EndCause::Unknown => (Kind::Unknown, ""),
             EndCause::Failed(words) => (Kind::Failed, words.as_str()),
+            EndCause::Administrator(words) => (Kind::Administrator, words.as_str()),
+            EndCause::Operator(words) => (Kind::Operator, words.as_str()),
         };
         Self { kind: kind.into(), words: cut(words) }
     }
@@ -169,6 +171,8 @@ impl TryFrom<proto::EndCause> for EndCause {
             Kind::Shutdown => Self::Shutdown,
             Kind::Unknown => Self::Unknown,
             Kind::Failed => Self::Failed(words),
+            Kind::Administrator => Self::Administrator(words),
+            Kind::Operator => Self::Operator(words),
         })
     }
 }

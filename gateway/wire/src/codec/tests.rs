@@ -60,6 +60,8 @@ fn causes() -> impl Strategy<Value = EndCause> {
         Just(EndCause::Shutdown),
         Just(EndCause::Unknown),
         "\\PC{0,20}".prop_map(EndCause::Failed),
+        "\\PC{0,20}".prop_map(EndCause::Administrator),
+        "\\PC{0,20}".prop_map(EndCause::Operator),
     ]
 }
 

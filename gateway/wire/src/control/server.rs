@@ -59,8 +59,27 @@ pub enum BindError {
 /// Answers requests. The future is dropped when the client goes away, so what must happen all the
 /// same belongs into a task of its own.
 pub trait ControlHandler: Send + Sync + 'static {
-    /// Answers one request.
-    fn handle(&self, request: ControlRequest) -> impl Future<Output = ControlReply> + Send;
+    /// Answers one request of `asker`.
+    fn handle(&self, asker: Asker, request: ControlRequest) -> impl Future<Output = ControlReply> + Send;
+}
+
+/// Who asks, as the kernel says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Asker {
+    /// The user id of the asking process.
+    pub uid: u32,
+}
+
+impl Asker {
+    /// The user's name, or the number of one that has none. Asks the system's user database, which
+    /// may be elsewhere.
+    pub async fn name(self) -> String {
+        let look = move || nix::unistd::User::from_uid(self.uid.into());
+        match tokio::task::spawn_blocking(look).await {
+            Ok(Ok(Some(user))) => user.name,
+            Ok(Ok(None) | Err(_)) | Err(_) => format!("user {}", self.uid),
+        }
+    }
 }
 
 /// Sees to it that the directory is there and that only its owner may enter it. One that is open
@@ -176,7 +195,7 @@ async fn converse<H: ControlHandler>(stream: UnixStream, handler: &H) -> io::Res
     } else {
         match timeout(PATIENCE, request(&mut read)).await.map_err(|_| io::ErrorKind::TimedOut)?? {
             Ok(request) => tokio::select! {
-                reply = handler.handle(request) => reply,
+                reply = handler.handle(Asker { uid: peer }, request) => reply,
                 () = gone(&mut read) => return Ok(()),
             },
             Err(refusal) => refusal,

@@ -21,12 +21,13 @@ impl Drop for OnDrop {
 }
 
 impl ControlHandler for Echo {
-    async fn handle(&self, request: ControlRequest) -> ControlReply {
+    async fn handle(&self, asker: Asker, request: ControlRequest) -> ControlReply {
         match request {
             ControlRequest::SessionList => {
                 let _on_drop = OnDrop(self.dropped.clone());
                 std::future::pending().await
             }
+            ControlRequest::SessionHolds => ControlReply::ok(&asker.name().await),
             ControlRequest::RecordList(_) => ControlReply::error("a gateway keeps no records"),
             request => ControlReply::ok(&request),
         }
@@ -45,7 +46,17 @@ fn served() -> (TempDir, mpsc::UnboundedReceiver<()>, tokio::task::JoinHandle<()
 async fn asks_and_answers() {
     let (data, _, task) = served();
     let open = ControlRequest::SessionOpen { target: "rs-1@abc.net".parse().expect("id"), reason: "pump\n7".into() };
-    for request in [ControlRequest::Targets, ControlRequest::SessionClose { session: SessionId(7) }, open] {
+    let reason = || "pump".to_owned();
+    let target = Scope::Target("rs-1@abc.net".parse().expect("id"));
+    for request in [
+        ControlRequest::Targets,
+        ControlRequest::SessionClose { session: SessionId(7) },
+        open,
+        ControlRequest::SessionCut { session: SessionId(7), reason: reason() },
+        ControlRequest::SessionCutAll { scope: Scope::All, hold: true, reason: reason() },
+        ControlRequest::SessionRelease { scope: target },
+        ControlRequest::SessionWatch { session: SessionId(7), after: 3 },
+    ] {
         let reply: ControlRequest = ask(data.path(), Whose::Gateway, &request).await.expect("reply");
         assert_eq!(reply, request);
     }
@@ -53,6 +64,10 @@ async fn asks_and_answers() {
         .await
         .expect_err("refused");
     assert_eq!(refused.to_string(), "a gateway keeps no records");
+
+    let me: String = ask(data.path(), Whose::Manager, &ControlRequest::SessionHolds).await.expect("a name");
+    let uid = rustix::process::geteuid().as_raw();
+    assert!(me == format!("user {uid}") || nix::unistd::User::from_name(&me).is_ok_and(|user| user.is_some()), "{me}");
 
     let mode = |path: &Path| std::fs::metadata(path).expect("metadata").permissions().mode() & 0o777;
     assert_eq!((mode(data.path()), mode(&socket_path(data.path()))), (0o700, 0o600));
@@ -93,6 +108,10 @@ fn what_is_asked_of_the_process_alone_has_a_limit() {
     // A target may stand by for as long as its manager lets it.
     let open = ControlRequest::SessionOpen { target: "rs-1@abc.net".parse().expect("id"), reason: String::new() };
     assert_eq!(client::silence(&open), None);
+    // Nothing may happen to a session for as long as it lasts; how it is now is known.
+    let watch = |after| ControlRequest::SessionWatch { session: SessionId(7), after };
+    assert!(client::silence(&watch(0)).is_some());
+    assert_eq!(client::silence(&watch(1)), None);
 }
 
 #[tokio::test]

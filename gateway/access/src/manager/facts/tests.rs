@@ -82,7 +82,7 @@ fn at(manager: &mut Manager, gateway: &str, change: FactChange) -> (Vec<Output>,
     let outputs = says(manager, gateway, NOW, ToManager::Facts { ask: Ask(9), change: Some(change) });
     let refusal = outputs.iter().find_map(|output| match output {
         Output::Send(_, _, ToGateway::FactRefused { ask: Ask(9), why }) => Some(why.clone()),
-        Output::Send(..) | Output::Record(..) | Output::CloseLink(..) => None,
+        Output::Send(..) | Output::Record(..) | Output::Hold(..) | Output::Answer(..) | Output::CloseLink(..) => None,
     });
     (outputs, refusal)
 }
@@ -99,7 +99,7 @@ fn request(manager: &mut Manager, target: &str, now: Now) -> Vec<Output> {
 fn rows(outputs: &[Output]) -> Vec<(&'static str, String)> {
     let rows = outputs.iter().filter_map(|output| match output {
         Output::Record(_, rows) => Some(rows),
-        Output::Send(..) | Output::CloseLink(..) => None,
+        Output::Send(..) | Output::Hold(..) | Output::Answer(..) | Output::CloseLink(..) => None,
     });
     rows.flatten().map(|row| (row.state.as_str(), row.detail.clone())).collect()
 }
@@ -118,7 +118,7 @@ fn recorded(outputs: &[Output], state: &str, words: &[&str]) {
 fn ticket(outputs: &[Output]) -> Input {
     let recorded = outputs.iter().find_map(|output| match output {
         Output::Record(ticket, _) => Some(Input::Recorded(*ticket)),
-        Output::Send(..) | Output::CloseLink(..) => None,
+        Output::Send(..) | Output::Hold(..) | Output::Answer(..) | Output::CloseLink(..) => None,
     });
     recorded.expect("a record")
 }

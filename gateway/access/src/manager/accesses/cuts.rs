@@ -1,0 +1,226 @@
+//! What an administrator does at the manager: he cuts sessions (\[0161\]), holds new ones, and
+//! releases them.
+
+use session::hold::{Hold, Scope, checked_reason};
+use session::message::EndCause;
+use session::record::RecordState;
+use session::{ApparatusId, SessionId};
+
+use super::{Access, Stage};
+use crate::manager::{Administrator, After, Answer, HoldChange, Manager, Now, Output, Request, View};
+use crate::plan::timestamp;
+
+impl Manager {
+    /// The holds in force, the oldest first.
+    pub fn holds(&self) -> &[Hold] {
+        &self.holds
+    }
+
+    pub(in crate::manager) fn administrate(
+        &mut self,
+        request: Request,
+        by: String,
+        wish: Administrator,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) {
+        let done = match wish {
+            Administrator::Cut { session, reason } => self.cut_one(session, &by, &reason, now, out).map(Some),
+            Administrator::CutAll { scope, hold, reason } => self.cut_all(request, scope, hold, by, &reason, now, out),
+            Administrator::Release(scope) => self.release(request, scope, by, now, out).map(|()| None),
+        };
+        match done {
+            Ok(Some(answer)) => out.push(Output::Answer(request, answer)),
+            // The answer comes when the store has done its part.
+            Ok(None) => {}
+            Err(why) => out.push(Output::Answer(request, Answer::Refused(why))),
+        }
+    }
+
+    fn cut_one(
+        &mut self,
+        session: SessionId,
+        by: &str,
+        reason: &str,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) -> Result<Answer, String> {
+        let reason = checked_reason(reason)?;
+        match self.accesses.get(&session) {
+            Some(Access { instructed: Some(cause), .. }) => {
+                return Err(format!("session {session} is being disconnected already: {cause}"));
+            }
+            Some(_) => {}
+            None if session >= self.settings.next_session || session.0 == 0 => {
+                return Err(format!(
+                    "there has never been a session {session}; `sallyport session list` shows those that are up"
+                ));
+            }
+            None => {
+                return Err(format!("session {session} is not up any more; its end is in `sallyport record list`"));
+            }
+        }
+        let sessions = self.cut_by_administrator(session, by, reason, now, out).into_iter().collect();
+        Ok(Answer::Cut { sessions, hold: None })
+    }
+
+    /// Cuts what is under way or up; the answer waits for the store where new ones are held too.
+    #[expect(clippy::too_many_arguments, reason = "who asks, what, and the world: none goes with another")]
+    fn cut_all(
+        &mut self,
+        request: Request,
+        scope: Scope,
+        hold: bool,
+        by: String,
+        reason: &str,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) -> Result<Option<Answer>, String> {
+        let reason = checked_reason(reason)?;
+        self.must_be_declared(&scope)?;
+        if hold && self.is_changing(&scope) {
+            return Err(format!("the hold on new sessions {scope} is being written just now; ask again"));
+        }
+        let sessions: Vec<SessionId> = self
+            .accesses
+            .values()
+            .filter(|access| access.instructed.is_none() && scope.covers(&access.plan.source, &access.plan.target))
+            .map(|access| access.plan.session)
+            .collect();
+        let cut = |session| self.cut_by_administrator(session, &by, reason, now, out);
+        let sessions: Vec<View> = sessions.into_iter().filter_map(cut).collect();
+        if !hold {
+            return Ok(Some(Answer::Cut { sessions, hold: None }));
+        }
+        let hold = match self.holds.iter().find(|held| held.scope == scope) {
+            // It may not have been written the last time.
+            Some(held) => held.clone(),
+            // In force at once, and not only when it is durable: nothing shall slip through.
+            None => {
+                let hold = Hold { scope, by, since: now.wall, reason: reason.to_owned() };
+                self.holds.push(hold.clone());
+                hold
+            }
+        };
+        self.change_hold(HoldChange::Held(hold.clone()), After::Held { request, sessions, hold }, out);
+        Ok(None)
+    }
+
+    /// A hold is in force until its release is durable: a restart does not bring it back.
+    fn release(
+        &mut self,
+        request: Request,
+        scope: Scope,
+        by: String,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) -> Result<(), String> {
+        if self.is_changing(&scope) {
+            return Err(format!("the hold on new sessions {scope} is being written just now; ask again"));
+        }
+        if !self.holds.iter().any(|held| held.scope == scope) {
+            let others: Vec<String> = self.holds.iter().map(|held| held.scope.to_string()).collect();
+            let others = if others.is_empty() {
+                "nothing is".to_owned()
+            } else {
+                format!("held are those {}", others.join(", "))
+            };
+            return Err(format!("new sessions {scope} are not held; {others}"));
+        }
+        let change = HoldChange::Released { scope: scope.clone(), by, at: now.wall };
+        self.change_hold(change, After::Released { request, scope }, out);
+        Ok(())
+    }
+
+    pub(in crate::manager) fn hold_kept(
+        &mut self,
+        request: Request,
+        sessions: Vec<View>,
+        hold: Hold,
+        written: Result<(), &str>,
+        out: &mut Vec<Output>,
+    ) {
+        let answer = match written {
+            Ok(()) => Answer::Cut { sessions, hold: Some(hold) },
+            Err(why) => Answer::Refused(format!(
+                "{} sessions were cut, and new ones {} are held, but only until the manager stops, as the hold cannot be written: {why}",
+                sessions.len(),
+                hold.scope
+            )),
+        };
+        out.push(Output::Answer(request, answer));
+    }
+
+    pub(in crate::manager) fn hold_released(
+        &mut self,
+        request: Request,
+        scope: &Scope,
+        written: Result<(), &str>,
+        out: &mut Vec<Output>,
+    ) {
+        let answer = match (written, self.holds.iter().position(|held| held.scope == *scope)) {
+            (Ok(()), Some(at)) => Answer::Released(self.holds.remove(at)),
+            (Ok(()), None) => Answer::Refused(format!("new sessions {scope} were released by somebody else")),
+            (Err(why), _) => {
+                Answer::Refused(format!("new sessions {scope} stay held, as the release cannot be written: {why}"))
+            }
+        };
+        out.push(Output::Answer(request, answer));
+    }
+
+    /// Why no session between these may begin now, if an administrator holds it.
+    pub(in crate::manager) fn held(&self, source: &ApparatusId, target: &ApparatusId) -> Option<String> {
+        let Hold { scope, by, since, reason } = self.holds.iter().find(|hold| hold.scope.covers(source, target))?;
+        Some(format!("new sessions {scope} are held by the administrator {by} since {}: {reason}", timestamp(*since)))
+    }
+
+    /// The session as it is then.
+    fn cut_by_administrator(
+        &mut self,
+        session: SessionId,
+        by: &str,
+        reason: &str,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) -> Option<View> {
+        let access = self.accesses.get(&session)?;
+        let (stage, view) = (access.stage, access.view());
+        let cause = EndCause::Administrator(format!("{by}: {reason}"));
+        let state = match stage {
+            Stage::Established => {
+                self.instruct(session, cause, now, out);
+                RecordState::SessionDisconnectionIsInstructed
+            }
+            Stage::Recording | Stage::AwaitingTarget | Stage::AwaitingHandshake => {
+                let state = RecordState::NotEstablished;
+                self.end_waiting(session, state, cause.to_string(), now, out);
+                state
+            }
+        };
+        Some(View { state, ..view })
+    }
+
+    /// A slip of the pen must not look like a hold.
+    fn must_be_declared(&self, scope: &Scope) -> Result<(), String> {
+        let Some(id) = scope.apparatus() else { return Ok(()) };
+        let under_way = |access: &Access| access.plan.end_of(id).is_some();
+        let declared = self.policy.as_ref().is_some_and(|policy| policy.apparatus(id.as_str()).is_some());
+        if declared || self.accesses.values().any(under_way) {
+            return Ok(());
+        }
+        Err(format!("the policy declares no apparatus {id}; `sallyport directory` lists them"))
+    }
+
+    /// Changes of one hold reach the store one after the other.
+    fn is_changing(&self, changing: &Scope) -> bool {
+        self.tickets.values().any(|after| match after {
+            After::Held { hold: Hold { scope, .. }, .. } | After::Released { scope, .. } => scope == changing,
+            After::AskTarget(..) | After::Refuse(..) | After::Keep(_) => false,
+        })
+    }
+
+    fn change_hold(&mut self, change: HoldChange, after: After, out: &mut Vec<Output>) {
+        let ticket = self.ticket(after);
+        out.push(Output::Hold(ticket, change));
+    }
+}
