@@ -1,5 +1,5 @@
 //! Claims about a policy, cut into slices that a prover decides one by one.
-//! A slice is about one target, one action and one type of source, and holds all that it takes as text; what came of it is looked up and asked again by [`found`].
+//! A slice is about one target, one action and one type of source, and holds all that it takes as text; what came of it is looked up and asked again by `found`.
 
 mod estate;
 mod found;

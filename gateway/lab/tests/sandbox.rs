@@ -199,7 +199,9 @@ impl Lab {
         let marked = |pid: &Path| {
             let variables = fs::read(pid.join("environ")).unwrap_or_default();
             let wanted = format!("LAB_TEST_MARK={}", self.mark);
-            variables.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
+            let ours = variables.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes());
+            // The manager asks Git for a moment from which commit its policy is.
+            ours && fs::read_to_string(pid.join("comm")).is_ok_and(|name| name.trim() != "git")
         };
         let numbers = fs::read_dir("/proc").unwrap().flatten().filter(|entry| marked(&entry.path()));
         let pids = numbers.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
