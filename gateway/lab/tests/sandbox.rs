@@ -13,7 +13,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitCode, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
@@ -199,16 +199,21 @@ impl Lab {
         let marked = |pid: &Path| {
             let variables = fs::read(pid.join("environ")).unwrap_or_default();
             let wanted = format!("LAB_TEST_MARK={}", self.mark);
-            let ours = variables.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes());
-            // The manager asks Git for a moment from which commit its policy is.
-            ours && fs::read_to_string(pid.join("comm")).is_ok_and(|name| name.trim() != "git")
+            variables.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
         };
-        let numbers = fs::read_dir("/proc").unwrap().flatten().filter(|entry| marked(&entry.path()));
-        let pids = numbers.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
-        let held: Vec<_> = pids.map(|pid| (pid, pidfd_open(pid, PidfdFlags::empty()).unwrap())).collect();
-        // Outside, init, inside, the manager and two gateways.
-        assert_eq!(held.len(), 6, "{held:?}");
-        held
+        let begun = Instant::now();
+        loop {
+            let numbers = fs::read_dir("/proc").unwrap().flatten().filter(|entry| marked(&entry.path()));
+            let pids = numbers.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
+            let held: Vec<_> = pids.filter_map(|pid| Some((pid, pidfd_open(pid, PidfdFlags::empty()).ok()?))).collect();
+            // Outside, init, inside, the manager and two gateways; and for a moment the Git that the
+            // manager asks from which commit its policy is.
+            if held.len() == 6 {
+                return held;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(20), "{held:?}");
+            std::thread::yield_now();
+        }
     }
 
     fn socket_is_there(&self) -> bool {
